@@ -24,7 +24,7 @@ def rules(change: FaultChange) -> Iterator[Send]:
         return
     coach = get_coach(getattr(settings, "COACH_SLUG", "coach"))
     # A fault and its end have the same correlation id, so the log shows them together.
-    options = {"correlation_id": change.fault_id}
+    options = {"correlation_id": change.correlation_id}
     yield Send(event_for(change), Members(coach), coach, context_of(change), options)
 
 

@@ -1,6 +1,7 @@
 """The data types of diagnostics: faults, reports of devices, and the changes that rules receive."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
@@ -11,6 +12,11 @@ Kind = Literal["raised", "worsened", "flapping", "cleared"]
 
 SEVERITIES = {"protect": 1, "yellow": 1, "malfunction": 1, "red": 2}
 """How serious a lamp is. A fault without a lamp has the severity 0."""
+
+
+def find_severity(lamps: Iterable[str]) -> int:
+    """Return the severity of the worst of the given lamps."""
+    return max((SEVERITIES[lamp] for lamp in lamps), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +40,7 @@ class Fault:
     @property
     def severity(self) -> int:
         """The severity of the worst lamp, see ``SEVERITIES``."""
-        return max((SEVERITIES[lamp] for lamp in self.lamps), default=0)
+        return find_severity(self.lamps)
 
 
 class Device(NamedTuple):
@@ -116,7 +122,17 @@ class FaultChange:
         return failure_modes.TABLES[self.protocol].get(self.fmi, f"failure mode {self.fmi}")
 
     @property
-    def fault_id(self) -> str:
+    def severity(self) -> int:
+        """The severity of the worst lamp, see ``SEVERITIES``."""
+        return find_severity(self.lamps)
+
+    @property
+    def key(self) -> FaultKey:
+        """The values that identify the fault."""
+        return FaultKey(Device(self.bus, self.source_address, self.dsa), self.instance, self.spn, self.fmi)
+
+    @property
+    def correlation_id(self) -> str:
         """An id that is the same when a fault is raised and when it is cleared. Use it as correlation id."""
         # The channel of a serial adapter can be a long path, and a correlation id has at most 100 characters.
         parts = (self.bus[-64:], self.source_address, self.dsa, self.instance, self.spn, self.fmi)

@@ -30,7 +30,7 @@ logger = logging.getLogger("notifications.can")
 class Send:
     """One call of ``NotificationManager.send``.
 
-    :param options: further keyword arguments, such as ``{"correlation_id": change.fault_id}``.
+    :param options: further keyword arguments, such as ``{"correlation_id": change.correlation_id}``.
     """
 
     event_name: Enum | str

@@ -37,7 +37,7 @@ class Coach:
 
 def rules(change: FaultChange) -> list[Send]:
     cluster = sys.modules["__main__"].Coach.cluster
-    return [Send("order_shipped", Members(cluster), cluster, {"order_number": change.fault_id, "eta": None})]
+    return [Send("order_shipped", Members(cluster), cluster, {"order_number": change.correlation_id, "eta": None})]
 
 
 def vehicle(seconds: float, sent: list[int]) -> None:

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from notifications.can.bridge import Bridge
+from notifications.can.changes import Change
 from notifications.can.fault_tracker import FaultTracker
-from notifications.can.faults import FaultChange
+from notifications.can.faults import Device, FaultChange, FaultKey
 from notifications.can.frame import Frame, SilenceTick
 from notifications.can.tally import Tally
 from tests.can.candump import START, frame
@@ -128,7 +129,7 @@ CLAIM_44, CLAIM_50 = 0x18EEFF44, 0x18EEFF50
 def test_a_device_that_changes_its_address_keeps_its_faults():
     moved = [frame(payload, after, 0x19FECA50) for payload, after in ((YELLOW, 3), (YELLOW, 4), (NONE, 5))]
     changes = process_frames(frame(NAME, 0, CLAIM_44), frame(YELLOW, 1), frame(NAME, 2, CLAIM_50), *moved)
-    assert [(change.kind, change.source_address, change.fault_id) for change in changes] == [
+    assert [(change.kind, change.source_address, change.correlation_id) for change in changes] == [
         ("raised", 0x44, "rvc:can0:68:69:-:131:1"),
         ("cleared", 0x44, "rvc:can0:68:69:-:131:1"),
     ]
@@ -272,10 +273,10 @@ def test_raised_and_cleared_alternate_for_every_fault(steps):
         heard.append(frame(data, after, bus=bus))
     last: dict[str, FaultChange] = {}
     for change in process_frames(*heard):
-        before = last.get(change.fault_id)
+        before = last.get(change.correlation_id)
         assert change.kind == ("cleared" if before is not None and before.kind == "raised" else "raised")
         assert before is None or before.at <= change.at
-        last[change.fault_id] = change
+        last[change.correlation_id] = change
 
 
 def test_a_change_is_formatted_as_a_sentence_and_as_json():
@@ -291,6 +292,14 @@ def test_a_change_is_formatted_as_a_sentence_and_as_json():
     )
 
 
-def test_a_fault_id_is_a_valid_correlation_id():
+def test_a_long_name_of_a_bus_makes_no_long_correlation_id():
     [change] = process_frames(frame(RED, bus="/dev/" + "x" * 200))
-    assert len(change.fault_id) < 100
+    assert len(change.correlation_id) < 100
+
+
+def test_a_change_of_a_fault_is_a_change():
+    [change] = process_frames(frame(RED))
+    common: Change = change
+    assert (common.kind, common.bus, common.severity) == ("raised", "can0", 2)
+    assert common.key == FaultKey(Device("can0", 0x44, 0x45), 3, 9, 0)
+    assert common.as_dict()["kind"] == "raised"
