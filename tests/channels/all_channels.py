@@ -14,9 +14,14 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils import timezone
+
 from example_project.mail import SMTP
+from notifications.channels.push_services import encode_public_key, load_private_key
+from notifications.channels.standard_webhooks import sign
 from notifications.devices import register_device
-from notifications.models import InboxItem
+from notifications.models import InboxItem, PushSubscription
+from notifications.webhooks import create_endpoint
 from tests.channels.chat_services import (
     DISCORD_PATH,
     PUSHOVER_TOKEN,
@@ -32,9 +37,11 @@ from tests.channels.fcm_service import firebase, make_account
 from tests.channels.http_services import Answer, http_service
 from tests.channels.phone_matrix import CREATED
 from tests.channels.servers import post_office
+from tests.push.service import Browser, read_vapid
 
 FAILURE_RATE = 0.1
 TIMEOUT = 0.5
+PUSH_KEY = "aG5tZqB6XlU2sQfYV8k1cU2cXh2dZ0f8Q0xwWq8r1nQ"  # placeholder, only for tests
 MARK = re.compile(rb"mark\\*-(\d+)\\*-")
 """What a text contains, so that a provider's records can be compared with the outbox: ``mark-7-``. Some services need
 a backslash before a hyphen."""
@@ -100,7 +107,8 @@ class Participant:
 
     :param name: its name in the settings.
     :param serve: takes a ``Luck``, runs its provider and yields a ``Provider``.
-    :param reach: makes a new user reachable on the channel.
+    :param reach: makes a new user reachable on the channel of a ``Provider``.
+    :param join: makes somebody reachable on it who is no recipient of a call.
     :param address: the address of a recipient without an account, and its kind. If there is one, the channel reaches
         that recipient and not the user.
     :param backend: the class of the channel, if the name does not imply it.
@@ -108,13 +116,21 @@ class Participant:
 
     name: str
     serve: Callable[[Luck], AbstractContextManager[Provider]]
-    reach: Callable[[Any], Any] = lambda user: None
+    reach: Callable[[Any, Any], Any] = lambda user, provider: None
+    join: Callable[[Any], Any] = lambda provider: None
     address: tuple[str, str] | None = None
     backend: str = ""
 
 
-def let_fail(service: Any, provider: Provider, luck: Luck) -> None:
-    """Let a service of ``http_service()`` fail by chance, and record what it accepts."""
+def read_body(received):
+    return received.body
+
+
+def let_fail(service: Any, provider: Provider, luck: Luck, read: Callable[[Any], bytes] = read_body) -> None:
+    """Let a service of ``http_service()`` fail by chance, and record what it accepts.
+
+    :param read: returns the content of a request.
+    """
     answer = service.answer
 
     def fail_or_answer(received):
@@ -122,7 +138,7 @@ def let_fail(service: Any, provider: Provider, luck: Luck) -> None:
             return trouble
         found = answer(received)
         if 200 <= found.status < 300 and not found.way:
-            provider.accept(received.body)
+            provider.accept(read(received))
         return found
 
     service.answer = fail_or_answer
@@ -134,6 +150,60 @@ def serve_fcm(luck):
         options = {"credentials": make_account(service.url), "url": service.url, "timeout": TIMEOUT}
         provider = Provider(options)
         let_fail(service.service, provider, luck)
+        yield provider
+
+
+class PushService(Provider):
+    """A push service, and a browser that all users have. It decrypts messages."""
+
+    def __init__(self, url: str) -> None:
+        vapid = {"private_key": PUSH_KEY, "subject": "mailto:admin@example.com"}
+        super().__init__({**vapid, "services": [url], "timeout": TIMEOUT})
+        self.url = url
+        self.browser = Browser()
+
+    def answer(self, received):
+        claims, _key = read_vapid(received.headers["Authorization"])
+        return Answer(201 if claims["aud"] == self.url else 403)
+
+    def subscribe(self, user):
+        server_key = encode_public_key(load_private_key(PUSH_KEY))
+        keys = {"p256dh": self.browser.p256dh, "auth": self.browser.auth, "server_key": server_key, "browser": "Test"}
+        PushSubscription.objects.store(user, f"{self.url}/{user.pk}", keys, timezone.now())
+
+
+@contextmanager
+def serve_push(luck):
+    with http_service() as service:
+        provider = PushService(service.url)
+        service.answer = provider.answer
+        let_fail(service, provider, luck, lambda received: provider.browser.decrypt(received.body))
+        yield provider
+
+
+class Receiver(Provider):
+    """A receiver of webhooks. It refuses a message whose signature is wrong."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__({"allow_http": True, "allow": ["127.0.0.0/8"], "timeout": TIMEOUT})
+        self.url = url
+        self.secret = ""
+
+    def join(self):
+        self.secret = create_endpoint(None, f"{self.url}/hook").secret
+
+    def answer(self, received):
+        signed = (received.headers["webhook-id"], int(received.headers["webhook-timestamp"]), received.body)
+        # The clock of the run is ahead, and the package for receivers compares the timestamp with the true one.
+        return Answer(204 if received.headers["webhook-signature"] == sign(self.secret, *signed) else 401)
+
+
+@contextmanager
+def serve_webhook(luck):
+    with http_service() as service:
+        provider = Receiver(service.url)
+        service.answer = provider.answer
+        let_fail(service, provider, luck)
         yield provider
 
 
@@ -209,8 +279,14 @@ PHONE = ("phone", "+4915112345678")
 PARTICIPANTS: list[Participant] = [
     Participant("app", serve_app),
     Participant("email", serve_email),
-    Participant("fcm", serve_fcm, lambda user: register_device(user, f"token-{user.pk}", "android")),
+    Participant("fcm", serve_fcm, lambda user, provider: register_device(user, f"token-{user.pk}", "android")),
     Participant("log", serve_log),
+    Participant(
+        "push",
+        serve_push,
+        lambda user, provider: provider.subscribe(user),
+    ),
+    Participant("webhook", serve_webhook, join=lambda provider: provider.join()),
     Participant("slack", serve_http(answer_as_slack, name_url(SLACK_PATH)), address=("slack", "ops")),
     Participant("discord", serve_http(answer_as_discord, name_url(DISCORD_PATH)), address=("discord", "ops")),
     Participant("teams", serve_http(answer_as_teams, name_url(TEAMS_PATH)), address=("teams", "ops")),
