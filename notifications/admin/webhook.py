@@ -17,11 +17,17 @@ from notifications.admin.base import LargeTableAdmin, PermanentAdmin
 from notifications.admin.columns import render_json
 from notifications.admin.filters import ClusterFilter
 from notifications.channels.webhook import mask_url
-from notifications.conf import current
 from notifications.exceptions import AddressForbidden, InvalidOption, KlaxonError
 from notifications.models import WebhookAttempt, WebhookEndpoint
-from notifications.webhooks import create_endpoint, list_events, rotate_secret, set_enabled, update_endpoint
-from notifications.webhooks.endpoints import CHANNEL, CreatedEndpoint, check_room, check_url
+from notifications.webhooks import (
+    create_endpoint,
+    has_webhooks,
+    list_events,
+    rotate_secret,
+    set_enabled,
+    update_endpoint,
+)
+from notifications.webhooks.endpoints import CreatedEndpoint, check_room, check_url
 
 
 class WebhookEndpointForm(forms.ModelForm):
@@ -92,7 +98,7 @@ class WebhookEndpointAdmin(LargeTableAdmin):
         return () if obj is None else ("cluster", "kind", *self.state_fields)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return CHANNEL in current().enabled_channels and super().has_add_permission(request)
+        return has_webhooks() and super().has_add_permission(request)
 
     @admin.display(description=gettext_lazy("server"))
     def server(self, row: WebhookEndpoint) -> str:

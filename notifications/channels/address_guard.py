@@ -17,6 +17,9 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+
 from notifications.core.extras import import_optional
 from notifications.exceptions import AddressForbidden
 
@@ -26,14 +29,16 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 METADATA_NETWORKS = tuple(
     map(
         ipaddress.ip_network,
-        # AWS, Google, Azure and most others; containers of AWS; Azure's wire server; Alibaba; Oracle; AWS over IPv6.
+        # AWS, its containers, Google, Azure and most others; Azure's wire server; Alibaba; Oracle; AWS, Google and
+        # Scaleway over IPv6.
         (
-            "169.254.169.254",
-            "169.254.170.2",
+            "169.254.0.0/16",
             "168.63.129.16",
             "100.100.100.200",
             "192.0.0.192",
-            "fd00:ec2::254",
+            "fd00:ec2::/32",
+            "fd20:ce::254",
+            "fd00:42::42",
         ),
     )
 )
@@ -47,8 +52,13 @@ HOST_PATTERN = re.compile(
 NUMBER_PATTERN = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)")
 DOTTED_PATTERN = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.|\Z)){4}")
 SEPARATOR_PATTERN = re.compile(r"[\s\\]")
-INVALID_URL = "This is not a valid URL."
 MAX_URL_LENGTH = 2000
+INVALID_URL = _("This is not a valid URL.")
+INVALID_HOST = _("The host of the URL is not a valid name or address.")
+TOO_LONG = format_lazy(_("Enter a URL of at most {number} characters."), number=MAX_URL_LENGTH)
+HTTPS_NEEDED = _("The URL must begin with https://.")
+HTTP_NEEDED = _("The URL must begin with https:// or http://.")
+REFUSED_HOST = _("This site sends nothing to {host}.")
 
 
 def parse_places(places: Iterable[str], option: str) -> tuple[tuple[IPNetwork, ...], tuple[str, ...]]:
@@ -102,9 +112,9 @@ class AddressGuard:
         :raises AddressForbidden: if the URL may not be requested. The message is for the user.
         """
         if not isinstance(url, str) or not 0 < len(url) <= MAX_URL_LENGTH:
-            raise AddressForbidden(f"Enter a URL of at most {MAX_URL_LENGTH} characters.")
+            raise AddressForbidden(TOO_LONG)
         if not url.isprintable() or SEPARATOR_PATTERN.search(url):
-            raise AddressForbidden("A URL must not contain spaces, control characters or backslashes.")
+            raise AddressForbidden(_("A URL must not contain spaces, control characters or backslashes."))
         self._check_parts(url)
         try:
             prepared = str(import_optional("requests").Request("POST", url).prepare().url)
@@ -114,7 +124,7 @@ class AddressGuard:
             raise AddressForbidden(INVALID_URL) from None
         self.check_host(host)
         if len(prepared) > MAX_URL_LENGTH:
-            raise AddressForbidden(f"Enter a URL of at most {MAX_URL_LENGTH} characters.")
+            raise AddressForbidden(TOO_LONG)
         return prepared
 
     def _check_parts(self, url: str) -> None:
@@ -124,13 +134,13 @@ class AddressGuard:
         except ValueError:
             raise AddressForbidden(INVALID_URL) from None
         if parts.scheme not in self._schemes:
-            raise AddressForbidden(f"The URL must begin with {' or '.join(f'{name}://' for name in self._schemes)}.")
+            raise AddressForbidden(HTTP_NEEDED if "http" in self._schemes else HTTPS_NEEDED)
         if "@" in parts.netloc:
-            raise AddressForbidden("A URL must not contain a user name or password.")
+            raise AddressForbidden(_("A URL must not contain a user name or password."))
         if "#" in url:
-            raise AddressForbidden("A URL must not contain a fragment (#…).")
+            raise AddressForbidden(_("A URL must not contain a fragment (#…)."))
         if port == 0 or parts.netloc.endswith(":"):
-            raise AddressForbidden("The port of the URL must be from 1 to 65535.")
+            raise AddressForbidden(_("The port of the URL must be from 1 to 65535."))
 
     def check_host(self, host: str) -> None:
         """Check the host of a URL without resolving it.
@@ -141,14 +151,14 @@ class AddressGuard:
             self.check_address(_parse_address(host), host)
             return
         if host.endswith("."):
-            raise AddressForbidden("Write the host without a dot at its end.")
+            raise AddressForbidden(_("Write the host without a dot at its end."))
         if DOTTED_PATTERN.fullmatch(host):
             self.check_address(_parse_address(host), host)
             return
         if not HOST_PATTERN.fullmatch(host) or NUMBER_PATTERN.fullmatch(host.rpartition(".")[2]):
-            raise AddressForbidden("The host of the URL is not a valid name or address.")
+            raise AddressForbidden(INVALID_HOST)
         if _is_listed(host, self._denied_hosts):
-            raise AddressForbidden(f"This site sends nothing to {host}.")
+            raise AddressForbidden(format_lazy(REFUSED_HOST, host=host))
 
     def check_address(self, address: IPAddress, host: str) -> None:
         """Check an address that a host resolves to.
@@ -158,11 +168,11 @@ class AddressGuard:
         mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
         address = mapped or address
         if _is_in(address, METADATA_NETWORKS) or _is_in(address, self._denied_networks):
-            raise AddressForbidden(f"This site sends nothing to {host}.")
+            raise AddressForbidden(format_lazy(REFUSED_HOST, host=host))
         if _is_in(address, self._allowed_networks) or _is_listed(host, self._allowed_hosts):
             return
         if not self._is_public(address):
-            raise AddressForbidden(f"{host} is not an address in the public internet.")
+            raise AddressForbidden(format_lazy(_("{host} is not an address in the public internet."), host=host))
 
     def resolve(self, host: str, port: int, timeout: float) -> IPAddress:
         """Return the address to connect to. Every address of the answer is checked.
@@ -187,11 +197,11 @@ class AddressGuard:
 
 def _parse_address(text: str) -> IPAddress:
     if "%" in text:
-        raise AddressForbidden("An IPv6 address with a zone is not an address in the public internet.")
+        raise AddressForbidden(_("An IPv6 address with a zone is not an address in the public internet."))
     try:
         return ipaddress.ip_address(text)
     except ValueError:
-        raise AddressForbidden("The host of the URL is not a valid name or address.") from None
+        raise AddressForbidden(INVALID_HOST) from None
 
 
 def _is_in(address: IPAddress, networks: Iterable[IPNetwork]) -> bool:

@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.utils.translation import override
+
 from notifications.exceptions import AddressForbidden
 
 ANSWER_BYTES = 65_536
@@ -120,7 +122,9 @@ class HTTPClient:
             try:
                 response = self._open(request)
             except AddressForbidden as error:
-                raise HTTPFailure(Failure.INVALID, str(error)) from None
+                # Users read the text in their language, and logs contain it in English.
+                with override(None):
+                    raise HTTPFailure(Failure.INVALID, str(error)) from None
             except (OSError, ValueError, HTTPException, self._watched.http_errors.HTTPError) as error:
                 # The errors of requests are OSErrors. Their texts contain the URL.
                 raise self._describe(error, request, call) from None

@@ -231,7 +231,8 @@ class WebhookChannel(HTTPChannel):
 
     def _update(self, endpoint: WebhookEndpoint, attempt: Attempt, now: datetime) -> None:
         """Write what an attempt means for the endpoint, also for the rest of the group."""
-        endpoints, response = _endpoints(), attempt.response
+        # The user may have entered another URL meanwhile, which this answer says nothing about.
+        endpoints, response = _endpoints().filter(url=endpoint.url), attempt.response
         if attempt.is_accepted:
             # While a worker waits for this endpoint, it can send to no other one, so it gets half of the time at most.
             takes_long = attempt.seconds >= LONG_SECONDS

@@ -28,6 +28,8 @@ SECRET_PREFIX = "whs"  # noqa: S105 - whsec_ and whsk_
 SLOW_SECONDS = 60.0
 MAX_SLOW_SECONDS = 3600.0
 MAX_SLOW_ANSWERS = 10
+MIN_FAILURES = 5
+"""An endpoint that has failed less often is not disabled, however long ago the first failure was."""
 
 
 def make_uid() -> str:
@@ -66,12 +68,20 @@ class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
         self.filter(pk=pk).update(succeeded_at=now, failing_since=None, slowed_until=paused_until, slow_answers=0)
 
     def record_failure(self, pk: int, now: datetime, grace: timedelta) -> bool:
-        """Note that the endpoint has failed. Disable it if it has only failed for the time ``grace``.
+        """Note that the endpoint has failed. Disable it if it has only failed for the time ``grace``, and often.
 
         Return whether this call has disabled it.
         """
         self.filter(pk=pk, failing_since=None).update(failing_since=now)
-        return self.disable(Q(pk=pk, failing_since__lte=now - grace), WebhookEndpoint.Disabled.FAILING, now)
+        is_over = Q(pk=pk, failing_since__lte=now - grace)
+        since = self.filter(is_over).values_list("failing_since", flat=True).first()
+        if since is None:
+            return False
+        failures = WebhookAttempt.objects.using(self.db).filter(endpoint=pk, at__gte=since, accepted=False)
+        # Two bad moments with a week of silence in between do not mean that the endpoint is gone.
+        if failures.order_by("-pk")[:MIN_FAILURES].count() < MIN_FAILURES:
+            return False
+        return self.disable(is_over, WebhookEndpoint.Disabled.FAILING, now)
 
     def slow_down(self, pk: int, now: datetime, retry_after: float | None) -> datetime | None:
         """Send nothing to the endpoint for a while, and return until when; None if it does not exist.

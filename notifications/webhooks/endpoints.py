@@ -9,10 +9,15 @@ from typing import Any
 
 from django.db import IntegrityError, router, transaction
 from django.db.models import Q
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
 
+from notifications import conf
 from notifications.channels import create_channel
 from notifications.channels.standard_webhooks import check_secret, get_public_key, make_secret
 from notifications.channels.webhook import CHANNEL, UNSUBSCRIBABLE, WebhookChannel
+from notifications.conf import get_channel_class
 from notifications.context import UNSTORABLE
 from notifications.core import clock
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent, key_of
@@ -23,7 +28,7 @@ from notifications.models.webhook_endpoint import DESCRIPTION_LENGTH, reveal_sec
 ALL_EVENTS = "*"
 MAX_ENDPOINTS = 100
 """The endpoints of one cluster. Each gets every notification, so their number limits what a ``send()`` writes."""
-KNOWN_URL = "This cluster has an endpoint with this URL already. Change that one."
+KNOWN_URL = _("There is an endpoint with this URL already. Change that one.")
 OVERLAP = timedelta(days=1)
 MAX_OVERLAP = timedelta(days=30)
 
@@ -54,12 +59,18 @@ def get_channel() -> WebhookChannel:
     return channel
 
 
+def has_webhooks() -> bool:
+    """Return whether the site has the webhook channel, so that there are endpoints to manage."""
+    return CHANNEL in conf.current().enabled_channels and issubclass(get_channel_class(CHANNEL), WebhookChannel)
+
+
 def list_events() -> list[NotificationEvent]:
     """Return the events that endpoints can subscribe to: those with the channel ``webhook``, ordered by name."""
     found = {event.name: event for event in NOTIFICATION_EVENTS.values() if CHANNEL in event.channels}
     return [found[name] for name in sorted(found) if name not in UNSUBSCRIBABLE]
 
 
+@sensitive_variables()
 def create_endpoint(
     cluster: Any,
     url: str,
@@ -153,6 +164,7 @@ def delete_endpoint(endpoint: WebhookEndpoint) -> None:
     _rows().filter(pk=endpoint.pk).delete()
 
 
+@sensitive_variables()
 def rotate_secret(endpoint: WebhookEndpoint, *, overlap: timedelta = OVERLAP, secret: str = "") -> CreatedEndpoint:
     """Give an endpoint a new secret. The old one signs too until the end of the overlap.
 
@@ -178,8 +190,10 @@ def rotate_secret(endpoint: WebhookEndpoint, *, overlap: timedelta = OVERLAP, se
         previous_until=now + overlap if overlap else None,
     ):
         raise InvalidOption(
-            "The secret was rotated already, and the one before it is still valid. Wait until the receiver uses the "
-            "new secret and the overlap has ended, or rotate without an overlap."
+            _(
+                "The secret was rotated already, and the one before it is still valid. Wait until the receiver uses "
+                "the new secret and the overlap has ended, or rotate without an overlap."
+            )
         )
     return CreatedEndpoint(_read(endpoint), shown)
 
@@ -215,7 +229,9 @@ def check_events(events: Iterable[Enum | str], known: Iterable[str] = ()) -> lis
 
 def _check_description(description: str) -> str:
     if not isinstance(description, str) or len(description) > DESCRIPTION_LENGTH or UNSTORABLE.search(description):
-        raise InvalidOption(f"A description has at most {DESCRIPTION_LENGTH} plain characters.")
+        raise InvalidOption(
+            format_lazy(_("A description has at most {number} plain characters."), number=DESCRIPTION_LENGTH)
+        )
     return description.strip()
 
 
@@ -230,7 +246,8 @@ def check_room(cluster: Any, url: str, endpoint: WebhookEndpoint | None = None) 
     if others.filter(url=url).exists():
         raise InvalidOption(KNOWN_URL)
     if endpoint is None and others.count() >= MAX_ENDPOINTS:
-        raise InvalidOption(f"A cluster can have {MAX_ENDPOINTS} endpoints. Delete one that is not used any more.")
+        text = _("There can be {number} endpoints at most. Delete one that is not used any more.")
+        raise InvalidOption(format_lazy(text, number=MAX_ENDPOINTS))
 
 
 @contextmanager
@@ -253,5 +270,5 @@ def _rows() -> Any:
 def _read(endpoint: WebhookEndpoint) -> WebhookEndpoint:
     found: WebhookEndpoint | None = _rows().filter(pk=endpoint.pk).first()
     if found is None:
-        raise InvalidOption(f"The endpoint {endpoint.uid} was deleted.")
+        raise InvalidOption(format_lazy(_("The endpoint {name} was deleted."), name=endpoint.uid))
     return found

@@ -4,6 +4,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import router, transaction
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 
 from notifications.channels.webhook import CHANNEL
 from notifications.core import clock
@@ -11,7 +13,7 @@ from notifications.core.addresses import hash_address
 from notifications.events import BuiltInEvents
 from notifications.exceptions import InvalidOption
 from notifications.manager import NotificationManager
-from notifications.models import Delivery, WebhookAttempt, WebhookEndpoint
+from notifications.models import Delivery, Notification, WebhookAttempt, WebhookEndpoint
 from notifications.outcomes import SendResult
 from notifications.recipients import Address
 from notifications.sending.resend import RESENDABLE_STATES, reopen, wake_workers
@@ -27,10 +29,15 @@ def send_test_message(endpoint: WebhookEndpoint, actor: Any = None) -> SendResul
     :raises InvalidOption: if it is disabled, or has got too many within an hour: its URL may be that of somebody else.
     """
     _check_enabled(endpoint)
-    since = clock.now(router.db_for_write(WebhookAttempt)) - timedelta(hours=1)
-    tests = WebhookAttempt.objects.filter(endpoint=endpoint, event=BuiltInEvents.TEST_MESSAGE.value, at__gt=since)
+    using = router.db_for_write(Delivery)
+    since = clock.now(using) - timedelta(hours=1)
+    # Those that still wait count too.
+    recent = Notification.objects.using(using).filter(
+        event=BuiltInEvents.TEST_MESSAGE.value, cluster=endpoint.cluster_id, created_at__gt=since
+    )
+    tests = _deliveries(endpoint, using).filter(notification__in=recent)
     if tests.count() >= MAX_TESTS_PER_HOUR:
-        raise InvalidOption("The endpoint has got too many test messages. Try again in an hour.")
+        raise InvalidOption(_("The endpoint has got too many test messages. Try again in an hour."))
     recipient = Address.stored({CHANNEL: endpoint.uid})
     return NotificationManager.send(
         BuiltInEvents.TEST_MESSAGE, recipient, endpoint.cluster, context={}, channels=[CHANNEL], actor=actor
@@ -67,11 +74,10 @@ def send_again(endpoint: WebhookEndpoint, delivery_id: int, reason: str, actor: 
         wake_workers(reopened)
     found = rows.first()
     if found is None:
-        raise InvalidOption("This message does not exist any more.")
+        raise InvalidOption(_("This message does not exist any more."))
     if not reopened:
-        raise InvalidOption(
-            f"The message is {found.get_state_display()}; only one that has failed for good can be sent again."
-        )
+        text = _("The message is {state}; only one that has failed for good can be sent again.")
+        raise InvalidOption(format_lazy(text, state=found.get_state_display()))
     return found
 
 
@@ -114,4 +120,4 @@ def _deliveries(endpoint: WebhookEndpoint, using: str) -> Any:
 def _check_enabled(endpoint: WebhookEndpoint) -> None:
     rows = WebhookEndpoint.objects.using(router.db_for_write(WebhookEndpoint))
     if not rows.filter(pk=endpoint.pk, enabled=True).exists():
-        raise InvalidOption("The endpoint is disabled. Enable it first.")
+        raise InvalidOption(_("The endpoint is disabled. Enable it first."))

@@ -1,11 +1,12 @@
 """Tell the owner of an endpoint that Klaxon has disabled it, and delete old attempts."""
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.db import router
+from django.db import Error, router
 from django.urls import NoReverseMatch, reverse
 
 from notifications import conf
@@ -13,7 +14,6 @@ from notifications.channels.webhook import CHANNEL, WebhookChannel
 from notifications.conf import get_channel_conf
 from notifications.delivering.workers.periodic_tasks import ShouldStop
 from notifications.events import BuiltInEvents
-from notifications.exceptions import KlaxonError
 from notifications.mail import get_theme
 from notifications.manager import NotificationManager
 from notifications.models import WebhookAttempt, WebhookEndpoint, get_members
@@ -25,32 +25,37 @@ logger = logging.getLogger("notifications.channel.webhook")
 def warn_owner(*, endpoint: WebhookEndpoint, **kwargs: Any) -> None:
     """Queue the warning in the transaction that disables the endpoint, so that there is exactly one.
 
-    If there is no owner, or the owner is inactive or has left the cluster, ``MESSAGE_RECIPIENTS`` get it.
+    If there is no owner, or the owner is inactive, has left the cluster or cannot be reached, ``MESSAGE_RECIPIENTS``
+    get it.
     """
     logger.error("The webhook endpoint %s was disabled: %s.", endpoint.uid, endpoint.get_disabled_reason_display())
     try:
-        recipients = _find_recipients(endpoint)
-        if recipients is not None:
-            NotificationManager.send(
-                BuiltInEvents.WEBHOOK_DISABLED, recipients, endpoint.cluster, context=_describe(endpoint)
-            )
-    except KlaxonError:
-        # A wrong setting must not keep the endpoint enabled forever.
+        if _warn_owner(endpoint) or (conf.current().message_recipients and _warn(endpoint, find_recipients)):
+            return
+        logger.error(
+            "The webhook endpoint %s has no owner who can be reached, and NOTIFICATIONS['MESSAGE_RECIPIENTS'] names "
+            "nobody who can, so nobody is informed that it was disabled.",
+            endpoint.uid,
+        )
+    except Error:
+        raise
+    except Exception:
+        # A wrong setting, or an error in the site's callable, must not keep the endpoint enabled forever.
         logger.exception("Nobody could be informed that the webhook endpoint %s was disabled.", endpoint.uid)
 
 
-def _find_recipients(endpoint: WebhookEndpoint) -> Any:
+def _warn_owner(endpoint: WebhookEndpoint) -> bool:
     owner = endpoint.owner
-    if owner is not None and owner.is_active and get_members(endpoint.cluster).filter(pk=owner.pk).exists():
-        return owner
-    if conf.current().message_recipients:
-        return find_recipients(endpoint.cluster)
-    logger.error(
-        "The webhook endpoint %s has no active owner, and NOTIFICATIONS['MESSAGE_RECIPIENTS'] is not set, so nobody is "
-        "informed that it was disabled.",
-        endpoint.uid,
-    )
-    return None
+    if owner is None or not owner.is_active or not get_members(endpoint.cluster).filter(pk=owner.pk).exists():
+        return False
+    return _warn(endpoint, lambda cluster: owner)
+
+
+def _warn(endpoint: WebhookEndpoint, find: Callable[[Any], Any]) -> bool:
+    """Queue the warning, and return whether somebody will get it."""
+    recipients, context = find(endpoint.cluster), _describe(endpoint)
+    result = NotificationManager.send(BuiltInEvents.WEBHOOK_DISABLED, recipients, endpoint.cluster, context=context)
+    return bool(result.queued or result.held)
 
 
 def _describe(endpoint: WebhookEndpoint) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def test_an_endpoint_must_fit_the_site(staff, service, values, location):
 def test_a_cluster_has_each_url_once(staff, service, created):
     answer = staff.post("webhooks", {"url": f"{service.url}/hook"})
     assert problem(answer) == (422, "invalid")
-    assert "has an endpoint with this URL already" in answer.json()["detail"]
+    assert "an endpoint with this URL already" in answer.json()["detail"]
 
 
 def test_an_endpoint_is_changed_disabled_enabled_and_deleted(staff, path, created, service):

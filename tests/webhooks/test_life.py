@@ -96,7 +96,14 @@ def test_one_success_in_between_is_enough(service, endpoint):
     assert endpoint.enabled
 
 
+def fail_often(endpoint):
+    """Let an endpoint have failed often enough to be disabled at the next failure."""
+    one = {"endpoint": endpoint, "message_id": "msg_1", "event": "order_shipped", "at": endpoint.created_at}
+    WebhookAttempt.objects.bulk_create(WebhookAttempt(**one) for _ in range(5))
+
+
 def test_two_workers_disable_it_once(service, endpoint):
+    fail_often(endpoint)
     now = endpoint.created_at
     rows = WebhookEndpoint.objects
     rows.record_failure(endpoint.pk, now, timedelta(days=5))
@@ -116,6 +123,7 @@ def test_if_the_owner_cannot_be_told_somebody_else_is(service, endpoint, owner, 
         WebhookEndpoint.objects.update(cluster=ClusterFactory(members=[other]))
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "MESSAGE_RECIPIENTS": f"{__name__}.get_operators"}
     endpoint.refresh_from_db()
+    fail_often(endpoint)
     WebhookEndpoint.objects.record_failure(endpoint.pk, endpoint.created_at, timedelta())
     assert {row.recipient for row in Delivery.objects.filter(notification__event=WARNING)} == {other}
 
@@ -128,6 +136,7 @@ def get_operators(cluster):
 
 def test_if_nobody_can_be_told_the_log_says_so(service, endpoint, owner, caplog):
     owner.delete()
+    fail_often(endpoint)
     WebhookEndpoint.objects.record_failure(endpoint.pk, endpoint.created_at, timedelta())
     endpoint.refresh_from_db()
     assert not endpoint.enabled
@@ -137,6 +146,7 @@ def test_if_nobody_can_be_told_the_log_says_so(service, endpoint, owner, caplog)
 def test_a_wrong_setting_does_not_keep_the_endpoint_enabled(service, endpoint, owner, settings, caplog):
     owner.delete()
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "MESSAGE_RECIPIENTS": "No such group"}
+    fail_often(endpoint)
     WebhookEndpoint.objects.record_failure(endpoint.pk, endpoint.created_at, timedelta())
     endpoint.refresh_from_db()
     assert not endpoint.enabled

@@ -65,10 +65,10 @@ def test_an_endpoint_is_added_and_its_secret_shown_once(manager, service, owner,
     endpoint = WebhookEndpoint.objects.get()
     assert (endpoint.owner, endpoint.events, endpoint.kind) == (owner, ["order_shipped"], kind)
     assert response["Cache-Control"] == "max-age=0, no-cache, no-store, must-revalidate, private"
-    [secret] = re.findall(r"<code>(wh\w\w\w?_[^<]+)</code>", response.content.decode())
+    [secret] = re.findall(r"<code dir=\"ltr\">(wh\w\w\w?_[^<]+)</code>", response.content.decode())
     page = manager.get(f"{LIST}{endpoint.uid}/").content.decode()
     assert "My &lt;shop&gt;" in page
-    assert "<script" not in page.replace("bell.js", "")
+    assert "<shop>" not in page
     # A public key is no secret.
     assert (secret in page) is (kind == "v1a")
     assert endpoint.secret not in page

@@ -1,7 +1,7 @@
 """The forms of the pages of webhooks. Errors of the functions that they call become errors of a field."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -12,6 +12,10 @@ from notifications.models import WebhookEndpoint
 from notifications.models.webhook_endpoint import DESCRIPTION_LENGTH, URL_LENGTH
 from notifications.webhooks import list_events
 
+KINDS = {
+    WebhookEndpoint.Kind.V1.value: _("v1 (HMAC-SHA256, a shared secret)"),
+    WebhookEndpoint.Kind.V1A.value: _("v1a (Ed25519, a public key)"),
+}
 OVERLAPS = {
     "24": _("for a day"),
     "168": _("for a week"),
@@ -20,15 +24,25 @@ OVERLAPS = {
 }
 
 
+YEARS = range(1970, 9000)
+
+
 class EndpointForm(forms.Form):
     """The values of an endpoint. Without a chosen event, it gets all."""
 
     url = forms.CharField(
         label=_("URL"),
         max_length=URL_LENGTH,
-        widget=forms.URLInput(attrs={"placeholder": "https://", "autocomplete": "off", "spellcheck": "false"}),
+        widget=forms.URLInput(
+            attrs={"placeholder": "https://", "autocomplete": "off", "spellcheck": "false", "dir": "ltr"}
+        ),
     )
-    description = forms.CharField(label=_("Description"), max_length=DESCRIPTION_LENGTH, required=False)
+    description = forms.CharField(
+        label=_("Description"),
+        max_length=DESCRIPTION_LENGTH,
+        required=False,
+        widget=forms.TextInput(attrs={"dir": "auto"}),
+    )
     events = forms.MultipleChoiceField(
         label=_("Events"),
         required=False,
@@ -56,7 +70,7 @@ class EndpointForm(forms.Form):
 
 
 class NewEndpointForm(EndpointForm):
-    kind = forms.ChoiceField(label=_("Signature"), choices=WebhookEndpoint.Kind.choices)
+    kind = forms.ChoiceField(label=_("Signature"), choices=KINDS.items)
 
 
 class RotationForm(forms.Form):
@@ -68,6 +82,15 @@ class RotationForm(forms.Form):
 
 
 class ReplayForm(forms.Form):
+    """The time since which messages have failed."""
+
     since = forms.DateTimeField(
         label=_("Failed since"), widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
     )
+
+    def clean_since(self) -> datetime:
+        since: datetime = self.cleaned_data["since"]
+        # Databases and time zones cannot express every year.
+        if since.year not in YEARS:
+            raise forms.ValidationError(_("Enter a valid date/time."))
+        return since

@@ -20,9 +20,7 @@ from django.views import View
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 
-from notifications import conf
 from notifications.channels.standard_webhooks import get_public_key
-from notifications.channels.webhook import CHANNEL
 from notifications.core import clock
 from notifications.core.databases import read_from_primary
 from notifications.core.languages import in_own_language
@@ -35,6 +33,7 @@ from notifications.webhooks import (
     CreatedEndpoint,
     create_endpoint,
     delete_endpoint,
+    has_webhooks,
     list_attempts,
     replay_failed,
     rotate_secret,
@@ -43,10 +42,12 @@ from notifications.webhooks import (
     set_enabled,
     update_endpoint,
 )
-from notifications.webhooks.pages.forms import EndpointForm, NewEndpointForm, ReplayForm, RotationForm
+from notifications.webhooks.pages.forms import KINDS, EndpointForm, NewEndpointForm, ReplayForm, RotationForm
 from notifications.webhooks.resending import PAGE_SIZE, is_resendable
 
+MANAGE_PERMISSION = "klaxon.manage_webhooks"
 TEMPLATES = "notifications/webhooks/"
+MAX_DIGITS = 18
 REASON = "sent again on the page of the endpoint"
 
 
@@ -54,12 +55,12 @@ REASON = "sent again on the page of the endpoint"
 class WebhookView(PermissionRequiredMixin, View):
     """A view of a user who may manage the endpoints of their clusters."""
 
-    permission_required = "klaxon.manage_webhooks"
+    permission_required = MANAGE_PERMISSION
     http_method_names = ["get", "head", "post"]
 
     @read_from_primary()
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if self.has_permission() and CHANNEL not in conf.current().enabled_channels:
+        if self.has_permission() and not has_webhooks():
             raise Http404("The site has no webhooks.")
         return super().dispatch(request, *args, **kwargs)
 
@@ -177,10 +178,10 @@ class Endpoint(EndpointView):
         return self.return_with(_("A test message is on its way. Its attempt appears below."))
 
     def send_again(self) -> HttpResponseBase:
-        number = self.request.POST.get("delivery", "")
-        if not number.isascii() or not number.isdigit() or len(number) > 18:
+        number = read_number(self.request.POST.get("delivery", ""))
+        if number is None:
             return HttpResponseBadRequest("The form has no valid delivery.", content_type="text/plain")
-        send_again(self.endpoint, int(number), REASON, self.request.user)
+        send_again(self.endpoint, number, REASON, self.request.user)
         return self.return_with(_("The message is sent again."))
 
     def replay(self) -> HttpResponseBase:
@@ -198,10 +199,10 @@ class Endpoint(EndpointView):
     def show(self, form: EndpointForm | None = None, replay_form: ReplayForm | None = None) -> HttpResponse:
         endpoint, now = self.endpoint, clock.now(self.endpoints.db)
         values = {"url": endpoint.url, "description": endpoint.description, "events": endpoint.events}
-        before = self.request.GET.get("before", "")
-        attempts = list_attempts(endpoint, int(before) if before.isascii() and before.isdigit() else None)
+        attempts = list_attempts(endpoint, read_number(self.request.GET.get("before", "")))
         context = {
             "endpoint": endpoint,
+            "kind": KINDS[endpoint.kind],
             "public_key": self.find_public_key(),
             "overlap_until": endpoint.previous_until if (endpoint.previous_until or now) > now else None,
             "slowed_until": endpoint.slowed_until if (endpoint.slowed_until or now) > now else None,
@@ -224,6 +225,11 @@ class Endpoint(EndpointView):
         except DecryptionFailed as error:
             messages.error(self.request, str(error))
             return ""
+
+
+def read_number(text: str) -> int | None:
+    """Return a primary key of a request; None if it is not one."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else None
 
 
 class Attempt(EndpointView):
