@@ -1,4 +1,4 @@
-"""The tag ``{% notification_bell %}``, which puts the bell into any page of the host."""
+"""The tag ``{% notification_bell %}``, which puts the bell into any page of the host, and one of Klaxon's own pages."""
 
 import json
 from typing import Any
@@ -15,6 +15,8 @@ from django.utils.translation import ngettext
 
 from notifications.core.languages import get_direction, use_own_language
 from notifications.push.configuration import has_push_channel
+from notifications.webhooks import has_webhooks
+from notifications.webhooks.pages.views import MANAGE_PERMISSION
 
 register = template.Library()
 
@@ -69,6 +71,18 @@ def notification_bell(
         "inbox": attributes["inbox"],
         "label": labels["notifications"],
     }
+
+
+@register.simple_tag(takes_context=True)
+def webhooks_url(context: Any) -> str:
+    """Return the URL of the page of webhooks if the user may manage endpoints, otherwise an empty text.
+
+    It takes no query on a site without webhooks, and otherwise those with which Django loads the user's permissions.
+    """
+    user = getattr(context.get("request"), "user", None)
+    if user is None or not has_webhooks() or not user.has_perm(MANAGE_PERMISSION):
+        return ""
+    return reverse("notifications:webhooks")
 
 
 def build_labels() -> dict[str, Any]:

@@ -19,7 +19,13 @@ HEIGHTS = {360: 800, 1280: 900}
 # The placeholder of a key, so that the pages about the browser exist.
 PUSH = {"private_key": "aG5tZqB6XlU2sQfYV8k1cU2cXh2dZ0f8Q0xwWq8r1nQ", "subject": "mailto:admin@example.com"}
 KEY = "a2V5IG9mIHRoZSBkb2N1bWVudGF0aW9uIG9ubHkhISE="
-OPTIONS = {"CHANNELS": {"log": {}, "push": {"OPTIONS": PUSH}}, "MAGIC_LINKS": True, "ENCRYPTION_KEYS": [KEY]}
+# No request is made: there is no worker, and the endpoints have addresses without names.
+HOOK = "https://93.184.215.14/klaxon"
+OPTIONS = {
+    "CHANNELS": {"log": {}, "push": {"OPTIONS": PUSH}, "webhook": {}},
+    "MAGIC_LINKS": True,
+    "ENCRYPTION_KEYS": [KEY],
+}
 ENVIRONMENT = {"KLAXON_NOTIFICATIONS": json.dumps(OPTIONS)}
 BODY = "It arrives on Tuesday between nine and twelve. Somebody should be at home to sign for it."
 
@@ -107,6 +113,18 @@ def select_items(page):
     page.locator("[data-item] input[type=checkbox]:visible").nth(1).check()
 
 
+def add_endpoint(page):
+    page.locator("#id_url").fill(f"{HOOK}/new-{page.viewport_size['width']}-{page.evaluate('Math.random()')}")
+    page.locator("main form button").click()
+    page.locator("main code").wait_for()
+
+
+def enter_wrong_url(page):
+    page.locator("#id_url").fill("https://10.0.0.1/")
+    page.locator("main form button").click()
+    page.locator(".error").wait_for()
+
+
 def open_link(user, cluster, purpose):
     """Return a function that opens a new link and presses its button. A link works once."""
     from django.urls import reverse
@@ -136,6 +154,64 @@ def store_link(user, cluster, purpose):
 def press_button(page):
     page.locator("main button").click()
     page.wait_for_url("**/links/open/")
+
+
+def fill_webhooks(user, cluster, now):
+    """Add endpoints of each state, and attempts. Return the pages."""
+    from datetime import timedelta
+
+    from django.urls import reverse
+
+    from notifications.models import Delivery, WebhookAttempt, WebhookEndpoint
+    from notifications.webhooks import create_endpoint, rotate_secret, send_test_message
+
+    names = ("The warehouse of the shop in Hamburg", "Accounting", "", "A program that nobody uses any more")
+    shop, accounting, nameless, gone = (
+        create_endpoint(cluster, f"{HOOK}/{number}?token=0123456789abcdef", owner=user, description=name).endpoint
+        for number, name in enumerate(names)
+    )
+    rows = WebhookEndpoint.objects
+    rows.filter(pk=shop.pk).update(succeeded_at=now, slowed_until=now + timedelta(days=1))
+    rows.filter(pk=accounting.pk).update(failing_since=now - timedelta(days=2))
+    rows.filter(pk=gone.pk).update(enabled=False, disabled_at=now, disabled_reason=WebhookEndpoint.Disabled.GONE)
+    rotate_secret(shop)
+    send_test_message(shop)
+    delivery = Delivery.objects.get(channel="webhook")
+    Delivery.objects.filter(pk=delivery.pk).update(state="dead", settled_at=now)
+    request = {
+        "message_id": "msg_2f1c5a9d3e7b40688d1f00aa55cc77ee",
+        "url": "https://93.184.215.14/…",
+        "request_headers": {
+            "webhook-id": "msg_2f1c5a9d3e7b40688d1f00aa55cc77ee",
+            "webhook-timestamp": "1790000000",
+            "webhook-signature": "v1,C2FVsBQIhrscChlQIMV+b5sSYspob7oDTxXGpZJ4a0s= v1,aaaVsBQIhrscChlQIMV+b5sSYspob7oD=",
+        },
+        "request_body": '{"type":"order_shipped","timestamp":"2030-05-04T12:00:00Z","data":{"context":{"order":"7"}}}',
+    }
+    answers = [(204, ""), (None, "93.184.215.14 did not answer in time."), (500, "The endpoint answered 500: Oops")]
+    for number in range(6):
+        status, error = answers[number % 3]
+        attempt = WebhookAttempt.objects.create(
+            endpoint=shop,
+            delivery=delivery if number % 3 else None,
+            event="order_shipped",
+            at=now - timedelta(hours=number),
+            status=status,
+            error=error,
+            accepted=not error,
+            response_headers={"Content-Type": "text/plain"} if status else {},
+            response_body="Oops " * 40 if status == 500 else "",
+            duration=0.25,
+            **request,
+        )
+    return {
+        "webhooks": (reverse("notifications:webhooks"), None),
+        "webhooks-error": (reverse("notifications:webhooks"), enter_wrong_url),
+        "webhook": (reverse("notifications:webhook", args=[shop.uid]), None),
+        "webhook-disabled": (reverse("notifications:webhook", args=[gone.uid]), None),
+        "webhook-attempt": (reverse("notifications:webhook-attempt", args=[shop.uid, attempt.pk]), None),
+        "webhook-secret": (reverse("notifications:webhooks"), add_endpoint),
+    }
 
 
 def fill():
@@ -240,6 +316,7 @@ def fill():
         "link-invalid": (link, press_button),
         "link-status": (ask, open_link(user, cluster, Purpose.NOTIFICATION_STATUS)),
         "link-settings": (ask, open_link(user, cluster, Purpose.SETTINGS_VIEW)),
+        **fill_webhooks(user, cluster, now),
     }
 
 

@@ -4,11 +4,11 @@ from itertools import product
 
 import pytest
 
-from tests.browser.gallery import ENVIRONMENT, HEIGHTS, LANGUAGES, SCHEMES, WIDTHS, fill, open_page
+from tests.browser.gallery import ENVIRONMENT, HEIGHTS, LANGUAGES, OPTIONS, SCHEMES, WIDTHS, fill, open_page
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.needs("axe_playwright_python", "playwright", "uvicorn", "channels", "pywebpush"),
+    pytest.mark.needs("axe_playwright_python", "playwright", "uvicorn", "channels", "pywebpush", "requests_hardened"),
     pytest.mark.needs_program("chromium"),
     pytest.mark.slow,
     pytest.mark.one_database,
@@ -31,10 +31,11 @@ def site_environment():
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_axe_finds_no_violation_and_no_page_scrolls_sideways(language, visit):
+def test_axe_finds_no_violation_and_no_page_scrolls_sideways(language, visit, settings):
     """Each page is loaded once, and looked at in each size and colour scheme."""
     from axe_playwright_python.base import AXE_SCRIPT
 
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, **OPTIONS}
     user, pages = fill()
     page = visit(user, locale=language, reduced_motion="reduce").new_page()
     found = []

@@ -212,3 +212,27 @@ def test_errors_on_pages_are_translatable_and_logs_are_in_english(service, endpo
         send()
         work()
     assert WebhookAttempt.objects.get().error == "10.0.0.1 is not an address in the public internet."
+
+
+class TestLink:
+    """The link to the pages, on the other pages of Klaxon."""
+
+    PAGES = ("/notifications/inbox/", "/notifications/preferences/")
+
+    def test_those_who_may_manage_endpoints_get_it(self, client, manager, owner):
+        for path in self.PAGES:
+            assert f'href="{LIST}"' in manager.get(path).content.decode()
+        owner.user_permissions.clear()
+        for path in self.PAGES:
+            assert LIST not in client.get(path).content.decode()
+
+    def test_a_site_without_webhooks_has_none_and_needs_no_query(self, manager, settings, cluster):
+        counts = []
+        for channels in ({"webhook": {"OPTIONS": OPTIONS}}, {}):
+            settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "CHANNELS": channels}
+            with CaptureQueriesContext(connection) as queries:
+                text = manager.get(self.PAGES[0]).content.decode()
+            assert (LIST in text) is bool(channels)
+            counts.append(len(queries))
+        # The permissions of the user and of the user's groups.
+        assert counts[0] - counts[1] <= 2
