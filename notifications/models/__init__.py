@@ -15,6 +15,7 @@ from notifications.models.append_only import allow_log_changes
 from notifications.models.attachment import AttachedFile
 from notifications.models.audit import PreferenceChange
 from notifications.models.bucket import Bucket
+from notifications.models.can_state import CanAlert, CanDevice, CanFault
 from notifications.models.circuit import Circuit
 from notifications.models.cluster import Cluster, cluster_or_default, get_cluster_model, get_members, members_of
 from notifications.models.delivery import Delivery
@@ -48,6 +49,9 @@ __all__ = [
     "Acknowledgement",
     "AddressConfirmation",
     "AttachedFile",
+    "CanAlert",
+    "CanDevice",
+    "CanFault",
     "Circuit",
     "Bucket",
     "Cluster",
