@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from notifications.can import addresses, dm1, dm_rv, transport
 from notifications.can.addresses import AddressBook
+from notifications.can.changes import Change
 from notifications.can.fault_tracker import FaultTracker
-from notifications.can.faults import FaultChange, Report
+from notifications.can.faults import Report
 from notifications.can.frame import Frame, SilenceTick
 from notifications.can.transport import Transport
 
@@ -28,7 +29,7 @@ class Bridge:
         self._addresses = AddressBook()
         self._rvc_sources: set[tuple[str, int]] = set()
 
-    def process(self, items: Iterable[Frame | SilenceTick]) -> Iterator[FaultChange]:
+    def process(self, items: Iterable[Frame | SilenceTick]) -> Iterator[Change]:
         """Yield each change as soon as it is known. Invalid frames are counted and skipped.
 
         At the end, faults that have ended are cleared without waiting for whether they come back.
@@ -39,14 +40,14 @@ class Bridge:
             )
         yield from self.tracker.finish()
 
-    def _process_frame(self, frame: Frame) -> list[FaultChange]:
+    def _process_frame(self, frame: Frame) -> list[Change]:
         self.tally.frames += 1
         if not frame.has_valid_timestamp:
             self.tally.malformed += 1
             return []
         return self.tracker.advance_to(frame.timestamp) + self._read(frame)
 
-    def _read(self, frame: Frame) -> list[FaultChange]:
+    def _read(self, frame: Frame) -> list[Change]:
         if not frame.is_data_frame:
             self.tally.ignored += 1
             return []
@@ -59,12 +60,12 @@ class Bridge:
             self.tally.broken = self._transport.broken
             return [] if message is None or message.dgn not in DECODERS else self._decode(message)
         if group == addresses.CLAIM:
-            self._follow(frame)
-        elif dgn in RVC_DGNS and len(self._rvc_sources) < MAX_RVC_SOURCES:
+            return self._follow(frame)
+        if dgn in RVC_DGNS and len(self._rvc_sources) < MAX_RVC_SOURCES:
             self._rvc_sources.add((frame.bus, frame.source_address))
         return []
 
-    def _decode(self, frame: Frame) -> list[FaultChange]:
+    def _decode(self, frame: Frame) -> list[Change]:
         source = (frame.bus, frame.source_address)
         if frame.dgn == dm_rv.DGN and len(self._rvc_sources) < MAX_RVC_SOURCES:
             self._rvc_sources.add(source)
@@ -73,9 +74,8 @@ class Bridge:
         if report is None or is_repeated:
             self.tally.ignored += 1
             return []
-        return self.tracker.add_report(report, frame.timestamp)
+        return [*self.tracker.add_report(report, frame.timestamp)]
 
-    def _follow(self, frame: Frame) -> None:
+    def _follow(self, frame: Frame) -> list[Change]:
         moved = self._addresses.add_claim(frame)
-        if moved is not None:
-            self.tracker.move_source(frame.bus, *moved)
+        return [] if moved is None else [*self.tracker.move_source(frame.bus, *moved)]

@@ -5,14 +5,27 @@ because a device reports several faults in turn. A fault that has ended by a rep
 seconds is cleared. If it comes back, it is flapping: that is announced now and then, and the fault must stay away for
 longer and longer before it is cleared. The time is that of the frames, so a recording can be processed as fast as it is
 read.
+
+In a flood (see :mod:`notifications.can.flood`) a fault may be held: it is open, and announced when there is room.
 """
 
-from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
-from notifications.can.faults import Device, Fault, FaultChange, FaultKey, Kind, Report
+from notifications.can.changes import Change
+from notifications.can.faults import (
+    Device,
+    Fault,
+    FaultChange,
+    FaultKey,
+    Kind,
+    Report,
+    StandingFault,
+    make_correlation_id,
+)
+from notifications.can.flood import FloodChange, FloodGuard, Verdict
 from notifications.can.tally import Tally
 
 # RV-C devices report at least every 5 seconds, and up to three reports may be lost.
@@ -28,37 +41,46 @@ RETURN_SECONDS = 600.0
 """A fault that comes back so soon after it was cleared must stay away for twice as long the next time."""
 FLAPS_ANNOUNCED_FROM = 3
 FLAPS_ANNOUNCED_EVERY = 300.0
+MAX_HELD = 2_000
+MAX_HELD_PER_SOURCE = 500
+FLOOD_CHECKED_EVERY = 1.0
 
 
 @dataclass(slots=True)
 class OpenFault:
     """A fault that was raised and not cleared, with the last values that were received.
 
-    :ivar origin: the device as it was when the fault was raised. It can get another address.
+    :ivar device: the device with its present address.
     :ivar severity: the highest severity that was announced.
+    :ivar correlation_id: the id of the fault, with the address that the device had when it was raised.
+    :ivar quiet: the seconds for which it must stay away after its device has reported that it has no fault.
+    :ivar checked_at: when it is looked at again, because it can be cleared then; None while its bus is lost.
     :ivar ended_at: when the device reported that it has no fault; None while the fault stands.
-    :ivar quiet: the seconds for which it must stay away then.
-    :ivar checked_at: when it is looked at again, because it can be cleared then.
+    :ivar quiet_since: the begin of the time for which it must stay away: ``ended_at``, or the end of an outage.
+    :ivar is_held: whether it is not announced yet, because of a flood.
     """
 
     protocol: str
-    origin: Device
+    device: Device
     fault: Fault
     last_seen_at: float
     severity: int
+    correlation_id: str
     quiet: float
-    checked_at: float = 0.0
+    checked_at: float | None = 0.0
     ended_at: float | None = None
+    quiet_since: float = 0.0
     flaps: int = 0
     flaps_announced_at: float | None = None
+    is_held: bool = False
 
     def find_deadline(self, clear_after: float) -> float:
         if self.ended_at is None:
             return self.last_seen_at + clear_after
-        return self.ended_at + self.quiet
+        return self.quiet_since + self.quiet
 
     def make_change(self, kind: Kind, timestamp: float) -> FaultChange:
-        return FaultChange.of(kind, self.protocol, self.origin, self.fault, timestamp, self.flaps)
+        return FaultChange.of(kind, self.protocol, self.device, self.fault, timestamp, self.flaps, self.correlation_id)
 
 
 class FaultTracker:
@@ -91,6 +113,15 @@ class FaultTracker:
         self._number = 0
         # When faults were cleared, and how long they had to stay away before.
         self._cleared: OrderedDict[FaultKey, tuple[float, float]] = OrderedDict()
+        self._guard = FloodGuard()
+        self._held: dict[tuple[str, int], dict[FaultKey, OpenFault]] = {}
+        self._held_count = 0
+        self._flood_checked_at = 0.0
+        self._lost_buses: set[str] = set()
+        # Faults of devices that have moved. Another device with the old address may have the same fault.
+        self._moved_ids: set[str] = set()
+        # Another thread adds to it.
+        self._restored: deque[StandingFault] = deque()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -99,25 +130,53 @@ class FaultTracker:
         """Return the faults that are open, as they were raised."""
         return (one.make_change("raised", one.last_seen_at) for one in self._open.values() if one.ended_at is None)
 
-    def advance_to(self, timestamp: float) -> list[FaultChange]:
-        """Advance the time to ``timestamp`` (seconds since 1970), and return the faults that are cleared by silence,
-        the oldest first."""
+    def restore(self, faults: Iterable[StandingFault]) -> None:
+        """Continue with faults that stood when the bridge stopped. They are not raised again.
+
+        Any thread can call this, also while frames are processed. The time of silence begins with the next frame.
+        """
+        self._restored.extend(faults)
+
+    def pause(self, bus: str) -> None:
+        """Clear no fault of a bus whose connection was lost, until :meth:`resume` is called."""
+        self._lost_buses.add(bus)
+
+    def resume(self, bus: str, timestamp: float) -> None:
+        """Continue with a bus that is connected again. The times of silence begin anew."""
+        self._lost_buses.discard(bus)
         self._set_clock(timestamp)
-        cleared = []
+        for key, one in self._open.items():
+            if key.device.bus == bus:
+                one.last_seen_at = one.quiet_since = self._now
+                self._schedule(key, one)
+
+    def advance_to(self, timestamp: float) -> list[Change]:
+        """Advance the time to ``timestamp`` (seconds since 1970), and return the faults that are cleared by silence,
+        the oldest first, and what has become of a flood."""
+        self._set_clock(timestamp)
+        if self._restored:
+            self._take_restored()
+        changes: list[Change] = []
         while self._deadlines and self._deadlines[0][0] <= self._now:
             time, _number, key = heappop(self._deadlines)
             one = self._open.get(key)
             if one is None or one.checked_at != time:
                 continue
-            if one.find_deadline(self.clear_after) > self._now:
+            if key.device.bus in self._lost_buses:
+                one.checked_at = None
+            elif one.find_deadline(self.clear_after) > self._now:
                 self._schedule(key, one)
             else:
-                cleared.append(self._clear(key))
-        return cleared
+                changes += self._clear(key)
+        if (self._held or self._guard.is_active) and self._now >= self._flood_checked_at + FLOOD_CHECKED_EVERY:
+            self._flood_checked_at = self._now
+            changes += self._release_held()
+            changes += self._summarise_floods()
+        return changes
 
     def add_report(self, report: Report, timestamp: float) -> list[FaultChange]:
         """Process a report, and return what has become of its faults."""
-        changes = []
+        changes: list[FaultChange] = []
         keys = set()
         for fault in report.faults:
             key = FaultKey(report.device, fault.instance, fault.spn, fault.fmi)
@@ -126,19 +185,24 @@ class FaultTracker:
             if one is None:
                 changes += self._raise(key, report, fault, timestamp)
             else:
-                changes += self._repeat(one, fault, timestamp)
+                changes += self._repeat(key, one, fault, timestamp)
         if report.is_complete:
             for key, one in self._by_device.get(report.device, {}).items():
                 if key not in keys and one.ended_at is None:
                     self._end(key, one, timestamp)
         return changes
 
-    def finish(self) -> list[FaultChange]:
-        """Return the faults that have ended, as cleared: nothing follows that could raise them again."""
-        return [self._clear(key) for key in [key for key, one in self._open.items() if one.ended_at is not None]]
+    def finish(self) -> list[Change]:
+        """Return the faults that have ended, as cleared: nothing follows that could raise them again. Return the
+        summary of a flood, too."""
+        ended = [key for key, one in self._open.items() if one.ended_at is not None]
+        changes: list[Change] = [change for key in ended for change in self._clear(key)]
+        return [*changes, *self._summarise_floods(is_last=True)]
 
-    def move_source(self, bus: str, before: int, after: int) -> None:
-        """Let a device keep its faults under a new source address. Faults that are open under it stay as they are."""
+    def move_source(self, bus: str, before: int, after: int) -> list[FaultChange]:
+        """Let a device keep its faults under a new source address, and return those that have moved. Faults that are
+        open under the new address stay as they are."""
+        changes = []
         for device in [one for one in self._by_device if one[:2] == (bus, before)]:
             dsa = after if device.dsa == before else device.dsa
             moved = Device(bus, after, dsa)
@@ -147,11 +211,20 @@ class FaultTracker:
             faults = self._by_device.pop(device)
             self._by_device[moved] = {}
             for key, one in faults.items():
+                self._remove_held(key, one)
+                one.device = moved
+                self._moved_ids.add(one.correlation_id)
                 del self._open[key]
-                self._open[key._replace(device=moved)] = self._by_device[moved][key._replace(device=moved)] = one
+                moved_key = key._replace(device=moved)
+                self._open[moved_key] = self._by_device[moved][moved_key] = one
+                if one.is_held:
+                    self._add_held(moved_key, one)
+                else:
+                    changes.append(one.make_change("moved", self._now))
             self._by_source[bus, after] += len(faults)
             self._release_source((bus, before), len(faults))
         self._rebuild_deadlines()
+        return changes
 
     def _set_clock(self, timestamp: float) -> None:
         if timestamp >= self._now - MAX_DISORDER_SECONDS:
@@ -163,7 +236,10 @@ class FaultTracker:
             one.last_seen_at = min(one.last_seen_at, timestamp)
             if one.ended_at is not None:
                 one.ended_at = min(one.ended_at, timestamp)
+                one.quiet_since = min(one.quiet_since, timestamp)
             one.flaps_announced_at = None
+        self._flood_checked_at = timestamp
+        self._guard.reset(timestamp)
         self._cleared.clear()
         self._rebuild_deadlines()
 
@@ -172,17 +248,91 @@ class FaultTracker:
         for key, one in self._open.items():
             self._schedule(key, one)
 
+    def _take_restored(self) -> None:
+        while self._restored:
+            standing = self._restored.popleft()
+            key, device = standing.key, standing.device
+            one = self._open.get(key)
+            if one is not None:
+                # The bridge could not read the table when it started, and has raised the fault again.
+                one.severity, one.correlation_id = max(one.severity, standing.severity), standing.correlation_id
+            elif key not in self._cleared:
+                one = self._add(key, standing.protocol, device, standing.fault, standing.correlation_id)
+                one.severity, one.flaps = standing.severity, standing.flaps
+                # How long ago its flapping was announced is not stored.
+                one.flaps_announced_at = self._now if standing.flaps else None
+            if standing.correlation_id != make_correlation_id(standing.protocol, key):
+                self._moved_ids.add(standing.correlation_id)
+
     def _raise(self, key: FaultKey, report: Report, fault: Fault, timestamp: float) -> list[FaultChange]:
         source = report.device[:2]
         if len(self._open) >= self.max_open_faults or self._by_source[source] * 2 >= self.max_open_faults:
             self.tally.dropped += 1
             return []
-        one = OpenFault(report.protocol, report.device, fault, self._now, fault.severity, self._find_quiet(key))
-        self._open[key] = self._by_device.setdefault(report.device, {})[key] = one
-        self._by_source[source] += 1
-        self._schedule(key, one)
+        may_hold = self._held_count < MAX_HELD and len(self._held.get(source, ())) < MAX_HELD_PER_SOURCE
+        verdict = self._guard.judge(key, self._now, may_hold)
+        if verdict is Verdict.IGNORE:
+            self.tally.suppressed += 1
+            return []
+        correlation_id = self._find_free_id(make_correlation_id(report.protocol, key))
+        one = self._add(key, report.protocol, report.device, fault, correlation_id)
+        if verdict is Verdict.HOLD:
+            one.is_held = True
+            self._add_held(key, one)
+            return []
         self.tally.raised += 1
         return [one.make_change("raised", timestamp)]
+
+    def _find_free_id(self, correlation_id: str) -> str:
+        number, free = 1, correlation_id
+        while free in self._moved_ids:
+            number += 1
+            free = f"{correlation_id}:{number}"
+        return free
+
+    def _add(self, key: FaultKey, protocol: str, device: Device, fault: Fault, correlation_id: str) -> OpenFault:
+        quiet = self._find_quiet(key)
+        one = OpenFault(protocol, device, fault, self._now, fault.severity, correlation_id, quiet)
+        self._open[key] = self._by_device.setdefault(device, {})[key] = one
+        self._by_source[device[:2]] += 1
+        self._schedule(key, one)
+        return one
+
+    def _add_held(self, key: FaultKey, one: OpenFault) -> None:
+        self._held.setdefault(key.device[:2], {})[key] = one
+        self._held_count += 1
+
+    def _remove_held(self, key: FaultKey, one: OpenFault) -> None:
+        source = key.device[:2]
+        if one.is_held:
+            del self._held[source][key]
+            self._held_count -= 1
+            if not self._held[source]:
+                del self._held[source]
+
+    def _announce_held(self, key: FaultKey, one: OpenFault, timestamp: float) -> FaultChange:
+        self._remove_held(key, one)
+        one.is_held, one.severity = False, one.fault.severity
+        self.tally.raised += 1
+        return one.make_change("raised", timestamp)
+
+    def _release_held(self) -> Iterator[FaultChange]:
+        """Announce held faults as far as there is room, the most severe of each source first."""
+        for source in list(self._held):
+            held = self._held[source]
+            for key in sorted(held, key=lambda key: -held[key].fault.severity):
+                one = held[key]
+                if one.ended_at is None and source[0] not in self._lost_buses:
+                    if not self._guard.may_announce(source, self._now):
+                        break
+                    yield self._announce_held(key, one, one.last_seen_at)
+
+    def _summarise_floods(self, is_last: bool = False) -> list[FloodChange]:
+        return self._guard.summarise(self._now, self._count_held, is_last)
+
+    def _count_held(self, bus: str) -> int:
+        faults = (one for source, held in self._held.items() if source[0] == bus for one in held.values())
+        return sum(one.ended_at is None for one in faults)
 
     def _find_quiet(self, key: FaultKey) -> float:
         cleared_at, quiet = self._cleared.pop(key, (None, 0.0))
@@ -190,7 +340,7 @@ class FaultTracker:
             return self.quiet
         return min(2 * quiet, MAX_QUIET_SECONDS)
 
-    def _repeat(self, one: OpenFault, fault: Fault, timestamp: float) -> list[FaultChange]:
+    def _repeat(self, key: FaultKey, one: OpenFault, fault: Fault, timestamp: float) -> list[FaultChange]:
         one.fault, one.last_seen_at = fault, self._now
         changes = []
         if one.ended_at is None:
@@ -199,9 +349,12 @@ class FaultTracker:
             one.ended_at = None
             one.flaps += 1
             self.tally.flapped += 1
-            if self._must_announce_flaps(one):
+            if not one.is_held and self._must_announce_flaps(one):
                 one.flaps_announced_at = self._now
                 changes.append(one.make_change("flapping", timestamp))
+        if one.is_held:
+            may_announce = self._guard.may_announce(key.device[:2], self._now)
+            return [self._announce_held(key, one, timestamp)] if may_announce else []
         if fault.severity > one.severity:
             one.severity = fault.severity
             changes.append(one.make_change("worsened", timestamp))
@@ -213,8 +366,8 @@ class FaultTracker:
         return self._now - one.flaps_announced_at >= FLAPS_ANNOUNCED_EVERY
 
     def _end(self, key: FaultKey, one: OpenFault, timestamp: float) -> None:
-        one.ended_at = timestamp
-        if one.find_deadline(self.clear_after) < one.checked_at:
+        one.ended_at = one.quiet_since = timestamp
+        if one.checked_at is not None and one.find_deadline(self.clear_after) < one.checked_at:
             self._schedule(key, one)
 
     def _schedule(self, key: FaultKey, one: OpenFault) -> None:
@@ -223,20 +376,23 @@ class FaultTracker:
         self._number += 1
         heappush(self._deadlines, (one.checked_at, self._number, key))
 
-    def _clear(self, key: FaultKey) -> FaultChange:
+    def _clear(self, key: FaultKey) -> list[FaultChange]:
         one = self._open.pop(key)
         device, source = key.device, key.device[:2]
         del self._by_device[device][key]
         if not self._by_device[device]:
             del self._by_device[device]
         self._release_source(source, 1)
+        self._moved_ids.discard(one.correlation_id)
         self._cleared[key] = (self._now, one.quiet)
         if len(self._cleared) > self.max_open_faults:
             self._cleared.popitem(last=False)
+        if one.is_held:
+            self._remove_held(key, one)
+            return []
         self.tally.cleared += 1
-        if one.ended_at is None:
-            return one.make_change("cleared", one.last_seen_at + self.clear_after)
-        return one.make_change("cleared", one.ended_at)
+        ended_at = one.last_seen_at + self.clear_after if one.ended_at is None else one.ended_at
+        return [one.make_change("cleared", ended_at)]
 
     def _release_source(self, source: tuple[str, int], count: int) -> None:
         self._by_source[source] -= count

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from notifications.can import fmi as failure_modes
 
-Kind = Literal["raised", "worsened", "flapping", "cleared"]
+Kind = Literal["raised", "worsened", "flapping", "moved", "cleared"]
 
 SEVERITIES = {"protect": 1, "yellow": 1, "malfunction": 1, "red": 2}
 """How serious a lamp is. A fault without a lamp has the severity 0."""
@@ -75,15 +75,46 @@ class Report:
     is_complete: bool
 
 
+@dataclass(frozen=True, slots=True)
+class StandingFault:
+    """A fault that stood when the bridge stopped, as the state table remembers it.
+
+    :param severity: the highest severity that was announced.
+    """
+
+    protocol: str
+    device: Device
+    fault: Fault
+    severity: int
+    flaps: int
+    correlation_id: str
+
+    @property
+    def key(self) -> FaultKey:
+        return FaultKey(self.device, self.fault.instance, self.fault.spn, self.fault.fmi)
+
+
+def make_correlation_id(protocol: str, key: FaultKey) -> str:
+    """Return the id of a fault."""
+    device = key.device
+    # The channel of a serial adapter can be a long path, and a correlation id has at most 100 characters.
+    parts = (device.bus[-64:], device.source_address, device.dsa, key.instance, key.spn, key.fmi)
+    return ":".join("-" if part is None else str(part) for part in (protocol, *parts))
+
+
 @dataclass(frozen=True)
 class FaultChange:
     """What has become of a fault: it was raised or cleared, a worse lamp is lit than before, or it comes and goes.
 
-    If it was cleared, lamps and count are the last ones that were received.
+    If it was cleared, lamps and count are the last ones that were received. If it has ``moved``, its device has another
+    source address; the state table notes that, and rules do not receive it.
 
     :param protocol: ``rvc`` or ``j1939``, which use different numbers for SPN and FMI.
+    :param source_address: the present address of the device.
     :param at: the time in UTC, from the timestamps of the frames.
     :param flaps: how often the fault has come back since it was raised.
+    :param correlation_id: an id that is the same from the time when the fault is raised until it is cleared, also if
+        its device gets another address; by default that of a device that has kept its address.
     """
 
     kind: Kind
@@ -98,10 +129,22 @@ class FaultChange:
     count: int | None
     at: datetime
     flaps: int = 0
+    correlation_id: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.correlation_id:
+            object.__setattr__(self, "correlation_id", make_correlation_id(self.protocol, self.identity))
 
     @classmethod
     def of(
-        cls, kind: Kind, protocol: str, device: Device, fault: Fault, timestamp: float, flaps: int = 0
+        cls,
+        kind: Kind,
+        protocol: str,
+        device: Device,
+        fault: Fault,
+        timestamp: float,
+        flaps: int = 0,
+        correlation_id: str = "",
     ) -> "FaultChange":
         return cls(
             kind,
@@ -114,6 +157,7 @@ class FaultChange:
             fault.count,
             datetime.fromtimestamp(timestamp, UTC),
             flaps,
+            correlation_id,
         )
 
     @property
@@ -127,22 +171,23 @@ class FaultChange:
         return find_severity(self.lamps)
 
     @property
-    def key(self) -> FaultKey:
-        """The values that identify the fault."""
+    def identity(self) -> FaultKey:
+        """The values that identify the fault as long as its device keeps its address."""
         return FaultKey(Device(self.bus, self.source_address, self.dsa), self.instance, self.spn, self.fmi)
 
     @property
-    def correlation_id(self) -> str:
-        """An id that is the same when a fault is raised and when it is cleared. Use it as correlation id."""
-        # The channel of a serial adapter can be a long path, and a correlation id has at most 100 characters.
-        parts = (self.bus[-64:], self.source_address, self.dsa, self.instance, self.spn, self.fmi)
-        return ":".join("-" if part is None else str(part) for part in (self.protocol, *parts))
+    def key(self) -> tuple[str, str]:
+        """The same for all changes of the fault, also if its device gets another address."""
+        return "fault", self.correlation_id
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the values for JSON. ``flaps`` is there only if the fault has come back."""
+        """Return the values for JSON. ``flaps`` is there only if the fault has come back, and ``correlation_id`` only
+        if it does not follow from the other values, because the device has changed its address."""
         values = {**vars(self), "lamps": list(self.lamps), "at": self.at.isoformat()}
         if not self.flaps:
             del values["flaps"]
+        if self.correlation_id == make_correlation_id(self.protocol, self.identity):
+            del values["correlation_id"]
         return values
 
     def as_json(self) -> str:

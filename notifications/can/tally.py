@@ -16,6 +16,8 @@ OPTIONAL_LABELS = {
     "flapped": "came back before they were cleared",
     "broken": "messages of several frames incomplete",
     "dropped": "reports beyond the limit of open faults",
+    "suppressed": "reports not announced because of a flood",
+    "already_sent": "notifications sent by an earlier replay",
     "failed": "rules or sends failed (the log contains the errors)",
 }
 
@@ -33,6 +35,8 @@ class Tally:
     broken: int = 0
     cleared: int = 0
     dropped: int = 0
+    suppressed: int = 0
+    already_sent: int = 0
     sent: int = 0
     spooled: int = 0
     failed: int = 0

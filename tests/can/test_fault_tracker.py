@@ -131,7 +131,8 @@ def test_a_device_that_changes_its_address_keeps_its_faults():
     changes = process_frames(frame(NAME, 0, CLAIM_44), frame(YELLOW, 1), frame(NAME, 2, CLAIM_50), *moved)
     assert [(change.kind, change.source_address, change.correlation_id) for change in changes] == [
         ("raised", 0x44, "rvc:can0:68:69:-:131:1"),
-        ("cleared", 0x44, "rvc:can0:68:69:-:131:1"),
+        ("moved", 0x50, "rvc:can0:68:69:-:131:1"),
+        ("cleared", 0x50, "rvc:can0:68:69:-:131:1"),
     ]
 
 
@@ -301,5 +302,6 @@ def test_a_change_of_a_fault_is_a_change():
     [change] = process_frames(frame(RED))
     common: Change = change
     assert (common.kind, common.bus, common.severity) == ("raised", "can0", 2)
-    assert common.key == FaultKey(Device("can0", 0x44, 0x45), 3, 9, 0)
+    assert common.key == ("fault", "rvc:can0:68:69:3:9:0")
+    assert change.identity == FaultKey(Device("can0", 0x44, 0x45), 3, 9, 0)
     assert common.as_dict()["kind"] == "raised"
