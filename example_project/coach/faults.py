@@ -8,7 +8,7 @@ from django.db import InterfaceError, OperationalError
 
 from example_project.coach.notification_events import CoachEvents
 from notifications.can.faults import FaultChange
-from notifications.can.rules import Send
+from notifications.can.sends import Send
 from notifications.models import get_cluster_model
 from notifications.recipients import Members
 

@@ -5,6 +5,7 @@ the same address, the first one claims a new one.
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
 
 from notifications.can.frame import Frame
 
@@ -19,6 +20,14 @@ class AddressBook:
 
     def __init__(self) -> None:
         self._addresses: OrderedDict[tuple[str, bytes], int] = OrderedDict()
+
+    def restore(self, bus: str, addresses: Mapping[bytes, int]) -> None:
+        """Continue with the addresses that devices had when the bridge stopped. What they have claimed since counts.
+
+        Any thread can call this.
+        """
+        for name, address in addresses.items():
+            self._addresses.setdefault((bus, name), address)
 
     def add_claim(self, frame: Frame) -> tuple[int, int] | None:
         """Process an address claim.

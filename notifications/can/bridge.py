@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from notifications.can import addresses, dm1, dm_rv, transport
 from notifications.can.addresses import AddressBook
 from notifications.can.changes import Change
+from notifications.can.devices import DeviceBook
 from notifications.can.fault_tracker import FaultTracker
 from notifications.can.faults import Report
 from notifications.can.frame import Frame, SilenceTick
+from notifications.can.standing import Seen, Standing
 from notifications.can.transport import Transport
 
 Decoder = Callable[[Frame], Report | None]
@@ -28,6 +30,16 @@ class Bridge:
         self._transport = Transport()
         self._addresses = AddressBook()
         self._rvc_sources: set[tuple[str, int]] = set()
+        self.devices = DeviceBook()
+
+    def restore(self, bus: str, state: Standing) -> None:
+        """Continue with what the state tables contain about a bus. Any thread can call this."""
+        self.tracker.restore(state.faults)
+        self._addresses.restore(bus, state.addresses)
+
+    def take_seen(self) -> Seen:
+        """Return which devices and faults were seen since the last call. Any one other thread can call this."""
+        return Seen(self.devices.take(), self.tracker.take_seen())
 
     def process(self, items: Iterable[Frame | SilenceTick]) -> Iterator[Change]:
         """Yield each change as soon as it is known. Invalid frames are counted and skipped.
@@ -39,6 +51,7 @@ class Bridge:
                 self.tracker.advance_to(item.timestamp) if isinstance(item, SilenceTick) else self._process_frame(item)
             )
         yield from self.tracker.finish()
+        self._publish_seen(self.tracker.now)
 
     def _process_frame(self, frame: Frame) -> list[Change]:
         self.tally.frames += 1
@@ -51,6 +64,8 @@ class Bridge:
         if not frame.is_data_frame:
             self.tally.ignored += 1
             return []
+        if self.devices.add(frame):
+            self._publish_seen(frame.timestamp)
         dgn = frame.dgn
         if dgn in DECODERS:
             return self._decode(frame)
@@ -76,6 +91,11 @@ class Bridge:
             return []
         return [*self.tracker.add_report(report, frame.timestamp)]
 
+    def _publish_seen(self, timestamp: float) -> None:
+        self.devices.publish(timestamp)
+        self.tracker.publish_seen()
+
     def _follow(self, frame: Frame) -> list[Change]:
+        self.devices.add_claim(frame)
         moved = self._addresses.add_claim(frame)
         return [] if moved is None else [*self.tracker.move_source(frame.bus, *moved)]

@@ -22,6 +22,7 @@ from notifications.can.faults import (
     FaultKey,
     Kind,
     Report,
+    SeenFault,
     StandingFault,
     make_correlation_id,
 )
@@ -91,6 +92,7 @@ class FaultTracker:
         a faulty device cannot use up the memory or displace the faults of other devices. The tally counts reports
         beyond the limit as dropped.
     :param quiet: the seconds for which a fault must stay away after a report that it has ended.
+    :ivar now: the time of the last frame.
     """
 
     def __init__(
@@ -104,7 +106,7 @@ class FaultTracker:
         self.clear_after = clear_after
         self.max_open_faults = max_open_faults
         self.quiet = quiet
-        self._now = 0.0
+        self.now = 0.0
         self._open: dict[FaultKey, OpenFault] = {}
         self._by_device: dict[Device, dict[FaultKey, OpenFault]] = {}  # in the order in which they were raised
         self._by_source: Counter[tuple[str, int]] = Counter()
@@ -122,6 +124,8 @@ class FaultTracker:
         self._moved_ids: set[str] = set()
         # Another thread adds to it.
         self._restored: deque[StandingFault] = deque()
+        self._published: list[SeenFault] | None = None
+        self._published_at = 0.0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -137,6 +141,18 @@ class FaultTracker:
         """
         self._restored.extend(faults)
 
+    def publish_seen(self) -> None:
+        """Let :meth:`take_seen` return the faults that were reported since the last call."""
+        if self._published is None:
+            seen = (one for one in self._open.values() if one.last_seen_at >= self._published_at and not one.is_held)
+            self._published = [SeenFault(one.correlation_id, one.last_seen_at, one.fault.count) for one in seen]
+            self._published_at = self.now
+
+    def take_seen(self) -> list[SeenFault]:
+        """Return the faults that were published and not taken yet. Another thread can call this."""
+        published, self._published = self._published, None
+        return published or []
+
     def pause(self, bus: str) -> None:
         """Clear no fault of a bus whose connection was lost, until :meth:`resume` is called."""
         self._lost_buses.add(bus)
@@ -147,7 +163,7 @@ class FaultTracker:
         self._set_clock(timestamp)
         for key, one in self._open.items():
             if key.device.bus == bus:
-                one.last_seen_at = one.quiet_since = self._now
+                one.last_seen_at = one.quiet_since = self.now
                 self._schedule(key, one)
 
     def advance_to(self, timestamp: float) -> list[Change]:
@@ -157,19 +173,19 @@ class FaultTracker:
         if self._restored:
             self._take_restored()
         changes: list[Change] = []
-        while self._deadlines and self._deadlines[0][0] <= self._now:
+        while self._deadlines and self._deadlines[0][0] <= self.now:
             time, _number, key = heappop(self._deadlines)
             one = self._open.get(key)
             if one is None or one.checked_at != time:
                 continue
             if key.device.bus in self._lost_buses:
                 one.checked_at = None
-            elif one.find_deadline(self.clear_after) > self._now:
+            elif one.find_deadline(self.clear_after) > self.now:
                 self._schedule(key, one)
             else:
                 changes += self._clear(key)
-        if (self._held or self._guard.is_active) and self._now >= self._flood_checked_at + FLOOD_CHECKED_EVERY:
-            self._flood_checked_at = self._now
+        if (self._held or self._guard.is_active) and self.now >= self._flood_checked_at + FLOOD_CHECKED_EVERY:
+            self._flood_checked_at = self.now
             changes += self._release_held()
             changes += self._summarise_floods()
         return changes
@@ -220,25 +236,25 @@ class FaultTracker:
                 if one.is_held:
                     self._add_held(moved_key, one)
                 else:
-                    changes.append(one.make_change("moved", self._now))
+                    changes.append(one.make_change("moved", self.now))
             self._by_source[bus, after] += len(faults)
             self._release_source((bus, before), len(faults))
         self._rebuild_deadlines()
         return changes
 
     def _set_clock(self, timestamp: float) -> None:
-        if timestamp >= self._now - MAX_DISORDER_SECONDS:
-            self._now = max(self._now, timestamp)
+        if timestamp >= self.now - MAX_DISORDER_SECONDS:
+            self.now = max(self.now, timestamp)
             return
         # The clock was set back, or the file contains several recordings. No open fault may have a time in the future.
-        self._now = timestamp
+        self.now = timestamp
         for one in self._open.values():
             one.last_seen_at = min(one.last_seen_at, timestamp)
             if one.ended_at is not None:
                 one.ended_at = min(one.ended_at, timestamp)
                 one.quiet_since = min(one.quiet_since, timestamp)
             one.flaps_announced_at = None
-        self._flood_checked_at = timestamp
+        self._flood_checked_at = self._published_at = timestamp
         self._guard.reset(timestamp)
         self._cleared.clear()
         self._rebuild_deadlines()
@@ -260,7 +276,7 @@ class FaultTracker:
                 one = self._add(key, standing.protocol, device, standing.fault, standing.correlation_id)
                 one.severity, one.flaps = standing.severity, standing.flaps
                 # How long ago its flapping was announced is not stored.
-                one.flaps_announced_at = self._now if standing.flaps else None
+                one.flaps_announced_at = self.now if standing.flaps else None
             if standing.correlation_id != make_correlation_id(standing.protocol, key):
                 self._moved_ids.add(standing.correlation_id)
 
@@ -270,7 +286,7 @@ class FaultTracker:
             self.tally.dropped += 1
             return []
         may_hold = self._held_count < MAX_HELD and len(self._held.get(source, ())) < MAX_HELD_PER_SOURCE
-        verdict = self._guard.judge(key, self._now, may_hold)
+        verdict = self._guard.judge(key, self.now, may_hold)
         if verdict is Verdict.IGNORE:
             self.tally.suppressed += 1
             return []
@@ -292,7 +308,7 @@ class FaultTracker:
 
     def _add(self, key: FaultKey, protocol: str, device: Device, fault: Fault, correlation_id: str) -> OpenFault:
         quiet = self._find_quiet(key)
-        one = OpenFault(protocol, device, fault, self._now, fault.severity, correlation_id, quiet)
+        one = OpenFault(protocol, device, fault, self.now, fault.severity, correlation_id, quiet)
         self._open[key] = self._by_device.setdefault(device, {})[key] = one
         self._by_source[device[:2]] += 1
         self._schedule(key, one)
@@ -323,12 +339,12 @@ class FaultTracker:
             for key in sorted(held, key=lambda key: -held[key].fault.severity):
                 one = held[key]
                 if one.ended_at is None and source[0] not in self._lost_buses:
-                    if not self._guard.may_announce(source, self._now):
+                    if not self._guard.may_announce(source, self.now):
                         break
                     yield self._announce_held(key, one, one.last_seen_at)
 
     def _summarise_floods(self, is_last: bool = False) -> list[FloodChange]:
-        return self._guard.summarise(self._now, self._count_held, is_last)
+        return self._guard.summarise(self.now, self._count_held, is_last)
 
     def _count_held(self, bus: str) -> int:
         faults = (one for source, held in self._held.items() if source[0] == bus for one in held.values())
@@ -336,12 +352,12 @@ class FaultTracker:
 
     def _find_quiet(self, key: FaultKey) -> float:
         cleared_at, quiet = self._cleared.pop(key, (None, 0.0))
-        if cleared_at is None or self._now - cleared_at > RETURN_SECONDS:
+        if cleared_at is None or self.now - cleared_at > RETURN_SECONDS:
             return self.quiet
         return min(2 * quiet, MAX_QUIET_SECONDS)
 
     def _repeat(self, key: FaultKey, one: OpenFault, fault: Fault, timestamp: float) -> list[FaultChange]:
-        one.fault, one.last_seen_at = fault, self._now
+        one.fault, one.last_seen_at = fault, self.now
         changes = []
         if one.ended_at is None:
             self.tally.repeated += 1
@@ -350,10 +366,10 @@ class FaultTracker:
             one.flaps += 1
             self.tally.flapped += 1
             if not one.is_held and self._must_announce_flaps(one):
-                one.flaps_announced_at = self._now
+                one.flaps_announced_at = self.now
                 changes.append(one.make_change("flapping", timestamp))
         if one.is_held:
-            may_announce = self._guard.may_announce(key.device[:2], self._now)
+            may_announce = self._guard.may_announce(key.device[:2], self.now)
             return [self._announce_held(key, one, timestamp)] if may_announce else []
         if fault.severity > one.severity:
             one.severity = fault.severity
@@ -363,7 +379,7 @@ class FaultTracker:
     def _must_announce_flaps(self, one: OpenFault) -> bool:
         if one.flaps_announced_at is None:
             return one.flaps >= FLAPS_ANNOUNCED_FROM
-        return self._now - one.flaps_announced_at >= FLAPS_ANNOUNCED_EVERY
+        return self.now - one.flaps_announced_at >= FLAPS_ANNOUNCED_EVERY
 
     def _end(self, key: FaultKey, one: OpenFault, timestamp: float) -> None:
         one.ended_at = one.quiet_since = timestamp
@@ -384,7 +400,7 @@ class FaultTracker:
             del self._by_device[device]
         self._release_source(source, 1)
         self._moved_ids.discard(one.correlation_id)
-        self._cleared[key] = (self._now, one.quiet)
+        self._cleared[key] = (self.now, one.quiet)
         if len(self._cleared) > self.max_open_faults:
             self._cleared.popitem(last=False)
         if one.is_held:

@@ -94,6 +94,18 @@ class StandingFault:
         return FaultKey(self.device, self.fault.instance, self.fault.spn, self.fault.fmi)
 
 
+@dataclass(frozen=True, slots=True)
+class SeenFault:
+    """A fault that was reported again.
+
+    :param last_seen_at: seconds since 1970.
+    """
+
+    correlation_id: str
+    last_seen_at: float
+    count: int | None
+
+
 def make_correlation_id(protocol: str, key: FaultKey) -> str:
     """Return the id of a fault."""
     device = key.device

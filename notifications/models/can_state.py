@@ -71,8 +71,8 @@ class CanDeviceQuerySet(models.QuerySet["CanDevice"]):
                 continue
             row.last_seen_at, row.frames, row.name = one.last_seen_at, row.frames + one.frames, one.name or row.name
             changed.append(row)
-        self.bulk_create(new, ignore_conflicts=True)
-        self.bulk_update(changed, ["last_seen_at", "frames", "name"], batch_size=100)
+        self.bulk_create(new, ignore_conflicts=True)  # type: ignore[arg-type]
+        self.bulk_update(changed, ["last_seen_at", "frames", "name"], batch_size=100)  # type: ignore[arg-type]
 
     def load_addresses(self, bus: str) -> dict[bytes, int]:
         """Return the source address of each device of a bus that has claimed one, by its NAME."""

@@ -1,5 +1,4 @@
 import logging
-from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth.models import User
@@ -7,7 +6,8 @@ from django.core.management import CommandError
 from django.db import OperationalError
 
 from notifications.can.faults import FaultChange
-from notifications.can.rules import Send, Sender
+from notifications.can.sender import Sender
+from notifications.can.sends import Send
 from notifications.can.tally import Tally
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification
@@ -70,7 +70,7 @@ def test_missing_rules_are_an_error_before_the_recording_is_read(settings, path,
 
 def test_rules_that_fail_are_logged_and_counted(change, caplog):
     tally = Tally()
-    Sender(nothing, tally, survives_database_errors=False).send(change)
+    Sender(nothing, tally).send(change)
     assert (tally.sent, tally.failed) == (0, 1)
     assert "SPN 9" in caplog.text
     assert "a mistake of the host" in caplog.text
@@ -91,7 +91,7 @@ def test_rules_that_fail_are_logged_and_counted(change, caplog):
 def test_the_next_notification_is_sent_after_a_failure(change, ann, wrong, caplog):
     tally = Tally()
     good = Send(ShopEvents.STORE_ON_FIRE, [ann], None, {"place": "furnace"})
-    Sender(lambda change: [wrong, good], tally, survives_database_errors=False).send(change)
+    Sender(lambda change: [wrong, good], tally).send(change)
     assert (tally.sent, tally.failed) == (1, 1)
     assert Notification.objects.count() == 1
     assert caplog.records[-1].levelno == logging.ERROR
@@ -102,34 +102,15 @@ def test_an_invalid_call_counts_as_failed_if_it_is_logged(settings, change, ann,
     settings.NOTIFICATIONS = {"ON_BAD_CALL": "log"}
     tally = Tally()
     sends = [Send("no_such_event", [ann]), Send(ShopEvents.STORE_ON_FIRE, [ann], None, {"place": "furnace"})]
-    Sender(lambda change: sends, tally, survives_database_errors=False).send(change)
+    Sender(lambda change: sends, tally).send(change)
     assert (tally.sent, tally.failed) == (1, 1)
     assert "no_such_event" in caplog.text
 
 
-def test_a_live_bridge_survives_database_errors_and_a_replay_ends_with_the_error(change, monkeypatch, caplog):
+def test_a_replay_ends_with_the_error_of_the_database(change, monkeypatch):
     def down(*args, **options):
-        raise OperationalError("gone\n  away")
+        raise OperationalError("gone away")
 
     monkeypatch.setattr(NotificationManager, "send", down)
-    monkeypatch.setattr("notifications.can.rules.close_old_connections", lambda: None)
-    tally = Tally()
-    sends = [Send("a", []), Send("b", [])]
-    Sender(lambda change: sends, tally, survives_database_errors=True).send(change)
-    assert (tally.sent, tally.failed) == (0, 2)
-    assert caplog.text.count("(gone away), so no notification was queued for: ") == len(caplog.text.splitlines()) == 2
     with pytest.raises(OperationalError):
-        Sender(lambda change: sends, tally, survives_database_errors=False).send(change)
-
-
-def test_old_connections_are_closed_between_the_sends_of_a_live_bridge_only(change, monkeypatch):
-    calls = SimpleNamespace(count=0)
-
-    def counted() -> None:
-        calls.count += 1
-
-    monkeypatch.setattr("notifications.can.rules.close_old_connections", counted)
-    Sender(lambda change: [], Tally(), survives_database_errors=False).send(change)
-    assert calls.count == 0
-    Sender(lambda change: [], Tally(), survives_database_errors=True).send(change)
-    assert calls.count == 1
+        Sender(lambda change: [Send("a", [])], Tally()).send(change)

@@ -15,11 +15,13 @@ from django.db import Error
 
 from notifications.can.bridge import Bridge
 from notifications.can.bus import listen
+from notifications.can.changes import Change
 from notifications.can.fault_tracker import MIN_SILENCE_SECONDS, FaultTracker
-from notifications.can.faults import FaultChange
 from notifications.can.frame import Frame, SilenceTick
 from notifications.can.recordings import read_frames
-from notifications.can.rules import Sender, load_rules
+from notifications.can.rules import load_rules
+from notifications.can.sender import Sender
+from notifications.can.store import Store
 from notifications.can.tally import Tally
 from notifications.exceptions import KlaxonError
 from notifications.management.base import check_tables
@@ -49,10 +51,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         check_options(options)
         tally = Tally()
-        send = make_sender(options, tally)
         bridge = Bridge(FaultTracker(tally, options["clear_after"]))
         try:
             with stop_on_signals(live=bool(options["interface"])) as stopped:
+                send = make_sender(options, bridge, stopped)
                 for change in bridge.process(open_source(options, tally, stopped)):
                     self._print(change, options["json"])
                     send(change)
@@ -64,7 +66,7 @@ class Command(BaseCommand):
             out.write(f"Still open: {standing}", style_func=str)
         out.write(str(tally), style_func=str)
 
-    def _print(self, change: FaultChange, as_json: bool) -> None:
+    def _print(self, change: Change, as_json: bool) -> None:
         self.stdout.write(change.as_json() if as_json else str(change))
         self.stdout.flush()
 
@@ -88,7 +90,7 @@ def check_options(options: dict[str, Any]) -> None:
         )
 
 
-def make_sender(options: dict[str, Any], tally: Tally) -> Callable[[FaultChange], None]:
+def make_sender(options: dict[str, Any], bridge: Bridge, stopped: threading.Event) -> Callable[[Change], None]:
     """Return the function that handles a change. It does nothing in a dry run, which must not require rules."""
     if options["dry_run"]:
         return lambda change: None
@@ -96,9 +98,14 @@ def make_sender(options: dict[str, Any], tally: Tally) -> Callable[[FaultChange]
     with suppress(Error):
         check_tables()
     try:
-        return Sender(load_rules(), tally, survives_database_errors=bool(options["interface"])).send
+        rules = load_rules()
     except ImproperlyConfigured as error:
         raise CommandError(str(error)) from error
+    if not options["interface"]:
+        return Sender(rules, bridge.tally).send
+    sender = Sender(rules, bridge.tally, Store(), stopped)
+    sender.connect(options["channel"] or options["interface"], bridge.restore, bridge.take_seen)
+    return sender.send
 
 
 def open_source(options: dict[str, Any], tally: Tally, stopped: threading.Event) -> Iterator[Frame | SilenceTick]:
