@@ -1,0 +1,142 @@
+"""A live bridge that is killed, or whose database is locked: each fault is notified once, and none is forgotten.
+
+``KLAXON_CAN_KILLS`` and ``KLAXON_CAN_LOCKED`` make the tests longer: the number of kills, and seconds.
+"""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+
+from notifications.models import CanFault, Notification
+from tests.can.vehicle import Vehicle, driving, id_of
+from tests.processes import environment
+
+pytestmark = [pytest.mark.needs("can"), pytest.mark.django_db(transaction=True)]
+
+KILLS = int(os.environ.get("KLAXON_CAN_KILLS", "5"))
+LOCKED_SECONDS = float(os.environ.get("KLAXON_CAN_LOCKED", "2"))
+
+
+@pytest.fixture
+def vehicle():
+    with driving() as vehicle:
+        yield vehicle
+
+
+@pytest.fixture(autouse=True)
+def driver():
+    User.objects.create_user("driver")
+
+
+def start(vehicle: Vehicle) -> subprocess.Popen:
+    where = {"host": "127.0.0.1", "port": str(vehicle.port)}
+    rules = {"CAN_RULES": "tests.can.quick_bridge.rules", "CHANNELS": {"email": {"ENABLED": False}}}
+    more = {"CAN_CONFIG": json.dumps(where), "KLAXON_NOTIFICATIONS": json.dumps(rules), "KLAXON_BUSY_SECONDS": "0.3"}
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "tests.can.quick_bridge",
+            "--interface",
+            "socketcand",
+            "--channel",
+            "can0",
+        ],
+        env=environment(**more),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def stop(process: subprocess.Popen, number: int) -> str:
+    process.send_signal(number)
+    complaints = process.communicate(timeout=60)[1]
+    if number == signal.SIGTERM:
+        assert process.returncode == 0, complaints
+    return complaints
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    ends_at = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends_at
+        time.sleep(0.05)
+
+
+def sent() -> Counter[str]:
+    return Counter(row.values["order_number"] for row in Notification.objects.all())
+
+
+def expected(vehicle: Vehicle) -> Counter[str]:
+    raised = [f"raised {id_of(number)}" for number in vehicle.standing | vehicle.ended]
+    return Counter([*raised, *(f"cleared {id_of(number)}" for number in vehicle.ended)])
+
+
+def live(vehicle: Vehicle, seconds: float, dice: random.Random) -> None:
+    """Faults begin, and those that were noticed end."""
+    ends_at = time.monotonic() + seconds
+    while time.monotonic() < ends_at:
+        vehicle.begin(len(vehicle.standing) + len(vehicle.ended))
+        noticed = set(CanFault.objects.standing().values_list("correlation_id", flat=True))
+        known = sorted(number for number in vehicle.standing if id_of(number) in noticed)
+        if known and dice.random() < 0.7:
+            vehicle.end(dice.choice(known))
+        time.sleep(dice.uniform(0.05, 0.3))
+
+
+def test_a_bridge_that_is_killed_repeats_and_forgets_nothing(vehicle):
+    dice = random.Random(KILLS)
+    for _ in range(KILLS):
+        process = start(vehicle)
+        if dice.random() < 0.8:
+            before = len(vehicle.clients)
+            wait_until(lambda before=before: len(vehicle.clients) > before)
+        live(vehicle, dice.uniform(0.05, 1.5), dice)
+        stop(process, signal.SIGKILL)
+        # The socket of the dead client is closed at the next report.
+        time.sleep(0.15)
+    process = start(vehicle)
+    try:
+        wait_until(lambda: sent() == expected(vehicle), 90)
+        time.sleep(0.5)
+    finally:
+        stop(process, signal.SIGTERM)
+    assert sent() == expected(vehicle)
+    assert vehicle.ended
+    assert CanFault.objects.standing().count() == len(vehicle.standing)
+
+
+@pytest.mark.skipif("os.environ.get('KLAXON_TEST_DB') == 'postgres'", reason="only SQLite locks the whole database")
+def test_faults_that_begin_while_the_database_is_locked_are_notified_afterwards(vehicle):
+    process = start(vehicle)
+    try:
+        vehicle.begin(0)
+        wait_until(lambda: bool(sent()))
+        with sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None) as lock:
+            lock.execute("BEGIN EXCLUSIVE")
+            for number in range(1, 6):
+                vehicle.begin(number)
+                time.sleep(LOCKED_SECONDS / 5)
+            assert len(sent()) == 1
+            lock.execute("COMMIT")
+        lock.close()
+        wait_until(lambda: sent() == expected(vehicle))
+        time.sleep(0.5)
+    finally:
+        complaints = stop(process, signal.SIGTERM)
+    assert sent() == expected(vehicle)
+    assert "The database cannot be used (database is locked). Kept until it is back: " in complaints
