@@ -26,6 +26,7 @@ class NotificationsConfig(AppConfig):
 
     def ready(self) -> None:
         from notifications import celery, checks, events, signals, tasks
+        from notifications.can.cleanup import delete_old_state
         from notifications.delivering import on_commit
         from notifications.delivering.outcome_hooks import register_outcome_hook
         from notifications.delivering.rendering import register_replacement
@@ -79,6 +80,7 @@ class NotificationsConfig(AppConfig):
         register_page(Purpose.NOTIFICATION_STATUS, "notifications/magic_links/status.html", load_status)
         register_page(Purpose.SETTINGS_VIEW, "notifications/magic_links/settings.html", load_summary)
         register_periodic_task("magic links", 600.0, delete_expired_links)
+        register_periodic_task("CAN faults", 600.0, delete_old_state)
         if celery.is_enabled():
             from notifications.celery import receiver
 

@@ -11,6 +11,7 @@ else:
     from notifications.admin import (
         acknowledgement,
         api_key,
+        can_state,
         cluster,
         delivery,
         device,
@@ -33,6 +34,7 @@ else:
     __all__ = [
         "acknowledgement",
         "api_key",
+        "can_state",
         "cluster",
         "delivery",
         "device",

@@ -100,6 +100,7 @@ class Store:
             instance=change.instance,
             spn=change.spn,
             fmi=change.fmi,
+            problem=change.problem,
             lamps=list(change.lamps),
             severity=change.severity,
             count=change.count,

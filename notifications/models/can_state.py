@@ -89,6 +89,7 @@ class CanFault(models.Model):
     """A fault of a device on a bus, from the time when it is raised until it is cleared.
 
     :ivar source_address: the present address of the device that reports it. A device can claim another one.
+    :ivar problem: the failure mode in words, in English.
     :ivar severity: the highest severity since it was raised.
     :ivar flaps: how often it had come back when that was last announced.
     :ivar cleared_at: None while it stands.
@@ -101,6 +102,7 @@ class CanFault(models.Model):
     instance = models.PositiveSmallIntegerField(_("instance"), null=True)
     spn = models.PositiveIntegerField(_("SPN"))
     fmi = models.PositiveSmallIntegerField(_("FMI"))
+    problem = models.CharField(_("problem"), max_length=TEXT_LENGTH, blank=True)
     lamps = models.JSONField(_("lamps"), default=list)
     severity = models.PositiveSmallIntegerField(_("severity"), choices=Severity.choices)
     count = models.PositiveSmallIntegerField(_("count"), null=True)

@@ -16,6 +16,9 @@ from notifications.core import clock
 from notifications.models import (
     Acknowledgement,
     Bucket,
+    CanAlert,
+    CanDevice,
+    CanFault,
     Circuit,
     Cluster,
     Delivery,
@@ -39,8 +42,9 @@ from tests.admin.conftest import customers, send
 
 CHOSEN = (UserSettings, SharedPreference, Mute, PreferenceChange, TopicSubscription)
 OPERATED = (Bucket, Circuit, Heartbeat, Pause, Suppression, TrackingEvent)
-SHOWN = (Notification, Delivery, NotificationLog, InboxItem, Acknowledgement, Cluster, *OPERATED, *CHOSEN)
-READ_ONLY = (Notification, Delivery, NotificationLog, Bucket, PreferenceChange, Suppression, TrackingEvent)
+ON_A_BUS = (CanAlert, CanDevice, CanFault)
+SHOWN = (Notification, Delivery, NotificationLog, InboxItem, Acknowledgement, Cluster, *OPERATED, *CHOSEN, *ON_A_BUS)
+READ_ONLY = (Notification, Delivery, NotificationLog, Bucket, PreferenceChange, Suppression, TrackingEvent, *ON_A_BUS)
 
 
 def list_url(model: Any, **query: Any) -> str:
@@ -80,11 +84,27 @@ def create_rows_of_every_model(count: int, cluster: Cluster, prefix: str = "ann"
         TrackingEvent(key=f"{row.pk}", delivery=row, kind="bounced", happened_at=now, recorded_at=now)
         for row in deliveries
     )
+    CanFault.objects.bulk_create(can_fault(user.username, raised_at=now, acknowledged_by=user) for user in users)
+    CanAlert.objects.bulk_create(can_alert(user.username, begun_at=now, acknowledged_by=user) for user in users)
+    CanDevice.objects.bulk_create(
+        CanDevice(bus=user.username, source_address=1, first_seen_at=now, last_seen_at=now) for user in users
+    )
     Pause.objects.bulk_create(Pause(channel=user.username, since=now) for user in users)
     Circuit.objects.bulk_create(Circuit(key=f"email {user.username}") for user in users)
     Heartbeat.objects.bulk_create(
         Heartbeat(owner=user.username, host="here", pid=1, started_at=now, beat_at=now) for user in users
     )
+
+
+def can_fault(bus: str, *, raised_at: Any, **values: Any) -> CanFault:
+    of_device = {"source_address": 0x44, "dsa": 0x45, "spn": 131, "fmi": 1, "problem": "below the normal range"}
+    others = {"raised_at": raised_at, "last_seen_at": raised_at, "correlation_id": bus}
+    return CanFault(bus=bus, protocol="rvc", severity=1, **{**of_device, **others, **values})
+
+
+def can_alert(bus: str, *, begun_at: Any, **values: Any) -> CanAlert:
+    times = {"begun_at": begun_at, "last_sent_at": begun_at}
+    return CanAlert(bus=bus, rule="low_battery", severity=2, value="11.4 V", correlation_id=bus, **{**times, **values})
 
 
 @pytest.mark.parametrize("model", SHOWN)

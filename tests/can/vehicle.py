@@ -13,7 +13,7 @@ PERIOD = 0.05
 class Vehicle:
     """Fault number *n* is that of device *n*: each has a source address and a DSA of its own.
 
-    ``standing`` and ``ended`` are the numbers of faults; a device whose fault has ended reports that it has none.
+    ``connections`` is the number of clients so far. ``standing`` and ``ended`` are the numbers of faults; a device whose fault has ended reports that it has none.
     """
 
     def __init__(self) -> None:
@@ -23,6 +23,7 @@ class Vehicle:
         self.server = socket.create_server(("127.0.0.1", 0))
         self.port = self.server.getsockname()[1]
         self.clients: list[socket.socket] = []
+        self.connections = 0
         self.threads = [threading.Thread(target=run, daemon=True) for run in (self.accept, self.report)]
         for thread in self.threads:
             thread.start()
@@ -46,6 +47,7 @@ class Vehicle:
                     client.recv(256)
                     client.sendall(b"< ok >")
                 self.clients = [*self.clients, client]
+                self.connections += 1
 
     def report(self) -> None:
         while not self.stopped.wait(PERIOD):
