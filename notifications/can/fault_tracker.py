@@ -341,7 +341,7 @@ class FaultTracker:
                 if one.ended_at is None and source[0] not in self._lost_buses:
                     if not self._guard.may_announce(source, self.now):
                         break
-                    yield self._announce_held(key, one, one.last_seen_at)
+                    yield self._announce_held(key, one, self.now)
 
     def _summarise_floods(self, is_last: bool = False) -> list[FloodChange]:
         return self._guard.summarise(self.now, self._count_held, is_last)

@@ -55,7 +55,8 @@ class FloodChange:
     :param sources: the source addresses with most of them, each with its number, the worst first.
     :param source_count: the number of all source addresses that they were reported from.
     :param standing: how many of them still stand. Those that were reported twice are announced later.
-    :param is_over: whether the flood has ended.
+    :param is_over: whether the flood has ended. If there were summaries before, the last one can have the count 0.
+    :param begun_at: the begin of the flood, which can have several summaries.
     """
 
     kind: str
@@ -67,6 +68,7 @@ class FloodChange:
     source_count: int
     standing: int
     is_over: bool
+    begun_at: datetime
 
     @property
     def severity(self) -> int:
@@ -78,12 +80,12 @@ class FloodChange:
 
     @property
     def correlation_id(self) -> str:
-        """An id of the summary."""
-        return f"flood:{self.bus[-64:]}:{self.since.timestamp():.0f}"
+        """An id that is the same for all summaries of a flood."""
+        return f"flood:{self.bus[-64:]}:{self.begun_at.timestamp():.0f}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values for JSON."""
-        times = {"since": self.since.isoformat(), "at": self.at.isoformat()}
+        times = {name: getattr(self, name).isoformat() for name in ("since", "at", "begun_at")}
         return {**vars(self), **times, "sources": [list(pair) for pair in self.sources]}
 
     def as_json(self) -> str:
@@ -94,11 +96,11 @@ class FloodChange:
         listed = ", ".join(f"0x{address:02X} ({count})" for address, count in self.sources)
         others = self.source_count - len(self.sources)
         listed += f" and {others} others" if others else ""
+        what = f"{self.count} faults were not announced, {self.standing} of them stand, reported by {listed}"
         end = "The flood is over" if self.is_over else "The flood goes on"
         return (
-            f"{self.at:%Y-%m-%d %H:%M:%S} UTC {self.bus}: flood: {self.count} faults since "
-            f"{self.since:%Y-%m-%d %H:%M:%S} were not announced, {self.standing} of them stand, "
-            f"reported by {listed}. {end}."
+            f"{self.at:%Y-%m-%d %H:%M:%S} UTC {self.bus}: flood since {self.since:%Y-%m-%d %H:%M:%S}: "
+            f"{what if self.count else 'all faults were announced'}. {end}."
         )
 
 
@@ -106,16 +108,20 @@ class FloodChange:
 class Flood:
     """What was not announced on one bus since the last summary."""
 
+    begun_at: float
     since: float
     last_at: float
     counts: Counter[int] = field(default_factory=Counter)
 
     def summarise(self, bus: str, now: float, standing: int, is_over: bool) -> FloodChange:
-        since, at = (datetime.fromtimestamp(timestamp, UTC) for timestamp in (self.since, now))
+        times = (self.begun_at, self.since, now)
+        begun_at, since, at = (datetime.fromtimestamp(timestamp, UTC) for timestamp in times)
         sources = tuple(self.counts.most_common(LISTED_SOURCES))
         total = self.counts.total()
         # A fault that an earlier summary has counted can still stand.
-        return FloodChange("flooded", bus, since, at, total, sources, len(self.counts), min(standing, total), is_over)
+        return FloodChange(
+            "flooded", bus, since, at, total, sources, len(self.counts), min(standing, total), is_over, begun_at
+        )
 
 
 class RecentTimes:
@@ -257,11 +263,11 @@ class FloodGuard:
             if not is_over and now - flood.since < SUMMARY_EVERY_SECONDS:
                 continue
             del self._floods[bus]
-            if flood.counts:
+            if flood.counts or (is_over and flood.since > flood.begun_at):
                 standing = count_held(bus) + self.suspects.count_standing(bus, now - CONFIRMED_WITHIN_SECONDS)
                 changes.append(flood.summarise(bus, now, standing, is_over))
             if not is_over:
-                self._floods[bus] = Flood(now, flood.last_at)
+                self._floods[bus] = Flood(flood.begun_at, now, flood.last_at)
         return changes
 
     def reset(self, now: float) -> None:
@@ -270,7 +276,8 @@ class FloodGuard:
             times.clear()
         self.suspects = Suspects()
         for flood in self._floods.values():
-            flood.since, flood.last_at = min(flood.since, now), min(flood.last_at, now)
+            flood.begun_at, flood.since = min(flood.begun_at, now), min(flood.since, now)
+            flood.last_at = min(flood.last_at, now)
 
     def _is_allowed(self, source: Source, now: float, is_confirmed: bool) -> bool:
         bus = source[0]
@@ -287,7 +294,7 @@ class FloodGuard:
 
     def _count(self, source: Source, now: float) -> None:
         bus, address = source
-        flood = self._floods.setdefault(bus, Flood(now, now))
+        flood = self._floods.setdefault(bus, Flood(now, now, now))
         flood.last_at = now
         flood.counts[address] += 1
         if len(self._floods) > MAX_BUSES:

@@ -13,7 +13,8 @@ PERIOD = 0.05
 class Vehicle:
     """Fault number *n* is that of device *n*: each has a source address and a DSA of its own.
 
-    ``connections`` is the number of clients so far. ``standing`` and ``ended`` are the numbers of faults; a device whose fault has ended reports that it has none.
+    ``connections`` is the number of clients so far. ``standing`` and ``ended`` are the numbers of faults; a device
+    whose fault has ended reports that it has none.
     """
 
     def __init__(self) -> None:
