@@ -203,13 +203,14 @@ class Sender:
 
     @contextmanager
     def _connection(self) -> Iterator[None]:
-        """In a process without requests, Django does not close connections that the server has dropped."""
-        close_old_connections()
+        """Close connections that the server has dropped, which Django does only in processes that handle requests."""
+        connection = connections[self.using]
+        if not connection.in_atomic_block:
+            close_old_connections()
         try:
             with read_from_primary():
                 yield
         except Error:
-            connection = connections[self.using]
             if not connection.in_atomic_block:
                 connection.close()
             raise
