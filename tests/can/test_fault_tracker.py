@@ -1,3 +1,4 @@
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from notifications.can.bridge import Bridge
 from notifications.can.changes import Change
 from notifications.can.fault_tracker import FaultTracker
-from notifications.can.faults import Device, FaultChange, FaultKey
+from notifications.can.faults import Device, Fault, FaultChange, FaultKey, StandingFault
 from notifications.can.frame import Frame, SilenceTick
 from notifications.can.tally import Tally
 from tests.can.candump import START, frame
@@ -305,3 +306,59 @@ def test_a_change_of_a_fault_is_a_change():
     assert common.key == ("fault", "rvc:can0:68:69:3:9:0")
     assert change.identity == FaultKey(Device("can0", 0x44, 0x45), 3, 9, 0)
     assert common.as_dict()["kind"] == "raised"
+
+
+def test_nothing_is_cleared_by_silence_while_a_bus_is_lost():
+    tracker = FaultTracker(Tally())
+    running = Bridge(tracker)
+    [raised, other] = list(running.process([frame(YELLOW), frame(RED, bus="can1")]))
+    tracker.pause("can0")
+    assert [change.bus for change in tracker.advance_to(START + 100)] == ["can1"]
+    tracker.resume("can0", START + 200)
+    # The fault stands, so it is not raised again, and the time of silence begins anew.
+    assert list(running.process([frame(YELLOW, 201), nothing(215.9)])) == []
+    [cleared] = tracker.advance_to(START + 216)
+    assert (cleared.kind, cleared.bus, at(cleared)) == ("cleared", "can0", 216)
+    assert (raised.bus, other.bus) == ("can0", "can1")
+
+
+def test_a_fault_that_ended_before_the_bus_was_lost_is_cleared_after_it_is_back():
+    tracker = FaultTracker(Tally())
+    running = Bridge(tracker)
+    for item in (frame(YELLOW), frame(NONE, 1)):
+        running._read(item)
+    tracker.pause("can0")
+    assert tracker.advance_to(START + 100) == []
+    tracker.resume("can0", START + 100)
+    assert tracker.advance_to(START + 109) == []
+    [cleared] = tracker.advance_to(START + 110)
+    assert (cleared.kind, at(cleared)) == ("cleared", 1)
+
+
+def test_a_restored_fault_is_not_raised_again_and_is_cleared():
+    tracker = FaultTracker(Tally())
+    [raised] = process_frames(frame(YELLOW))
+    tracker.restore([StandingFault("rvc", raised.identity.device, Fault(None, 131, 1, (), 1), 2, 5, "own-id")])
+    changes = list(Bridge(tracker).process([frame(YELLOW, 900), frame(NONE, 901), nothing(920)]))
+    assert [(change.kind, change.correlation_id, change.flaps) for change in changes] == [("cleared", "own-id", 5)]
+
+
+def test_a_fault_that_was_cleared_before_the_state_was_read_is_not_restored():
+    tracker = FaultTracker(Tally())
+    running = Bridge(tracker)
+    [raised, _cleared] = list(running.process([frame(YELLOW), frame(NONE, 1), nothing(12)]))
+    tracker.restore([StandingFault("rvc", raised.identity.device, Fault(None, 131, 1, (), 1), 1, 0, "own-id")])
+    [again] = list(running.process([nothing(13), frame(YELLOW, 14)]))
+    assert (again.kind, again.correlation_id) == ("raised", raised.correlation_id)
+
+
+def test_another_device_with_the_address_and_the_fault_of_one_that_moved_has_another_id():
+    heard = [frame(NAME, 0, CLAIM_44), frame(YELLOW, 1), frame(NAME, 2, CLAIM_50), frame(YELLOW, 3)]
+    changes = process_frames(*heard, frame(NONE, 4))
+    assert [(change.kind, change.source_address, change.correlation_id) for change in changes] == [
+        ("raised", 0x44, "rvc:can0:68:69:-:131:1"),
+        ("moved", 0x50, "rvc:can0:68:69:-:131:1"),
+        ("raised", 0x44, "rvc:can0:68:69:-:131:1:2"),
+        ("cleared", 0x44, "rvc:can0:68:69:-:131:1:2"),
+    ]
+    assert json.loads(changes[1].as_json())["correlation_id"] == "rvc:can0:68:69:-:131:1"

@@ -39,38 +39,34 @@ def driver():
     User.objects.create_user("driver")
 
 
-def start(vehicle: Vehicle) -> subprocess.Popen:
+@pytest.fixture
+def starter(vehicle, tmp_path):
+    """A process that starts bridges, whose complaints are in a file."""
     where = {"host": "127.0.0.1", "port": str(vehicle.port)}
     rules = {"CAN_RULES": "tests.can.quick_bridge.rules", "CHANNELS": {"email": {"ENABLED": False}}}
     more = {"CAN_CONFIG": json.dumps(where), "KLAXON_NOTIFICATIONS": json.dumps(rules), "KLAXON_BUSY_SECONDS": "0.3"}
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-W",
-            "ignore",
-            "-m",
-            "tests.can.quick_bridge",
-            "--interface",
-            "socketcand",
-            "--channel",
-            "can0",
-        ],
-        env=environment(**more),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = ["-m", "tests.can.quick_bridge", "--interface", "socketcand", "--channel", "can0"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "start_new_session": True}
+    with (tmp_path / "complaints").open("w+") as complaints:
+        program = [sys.executable, "-W", "ignore", *command]
+        with subprocess.Popen(program, env=environment(**more), stderr=complaints, text=True, **pipes) as process:
+            yield process
+            # The bridges are in its group.
+            os.killpg(process.pid, signal.SIGKILL)
 
 
-def stop(process: subprocess.Popen, number: int) -> str:
-    process.send_signal(number)
-    complaints = process.communicate(timeout=60)[1]
-    if number == signal.SIGTERM:
-        assert process.returncode == 0, complaints
-    return complaints
+def start(starter: subprocess.Popen) -> int:
+    starter.stdin.write("start\n")
+    starter.stdin.flush()
+    return int(starter.stdout.readline())
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def stop(starter: subprocess.Popen, bridge: int, number: int) -> None:
+    os.kill(bridge, number)
+    assert int(starter.stdout.readline()) == (0 if number == signal.SIGTERM else -number)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
     ends_at = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < ends_at
@@ -98,29 +94,29 @@ def live(vehicle: Vehicle, seconds: float, dice: random.Random) -> None:
         time.sleep(dice.uniform(0.05, 0.3))
 
 
-def test_a_bridge_that_is_killed_repeats_and_forgets_nothing(vehicle):
+def test_a_bridge_that_is_killed_repeats_and_forgets_nothing(vehicle, starter):
     dice = random.Random(KILLS)
     for _ in range(KILLS):
         before = vehicle.connections
-        process = start(vehicle)
+        bridge = start(starter)
         if dice.random() < 0.8:
             wait_until(lambda before=before: vehicle.connections > before)
         live(vehicle, dice.uniform(0.05, 1.5), dice)
-        stop(process, signal.SIGKILL)
-    process = start(vehicle)
+        stop(starter, bridge, signal.SIGKILL)
+    bridge = start(starter)
     try:
-        wait_until(lambda: sent() == expected(vehicle), 90)
+        wait_until(lambda: sent() == expected(vehicle))
         time.sleep(0.5)
     finally:
-        stop(process, signal.SIGTERM)
+        stop(starter, bridge, signal.SIGTERM)
     assert sent() == expected(vehicle)
     assert vehicle.ended
     assert CanFault.objects.standing().count() == len(vehicle.standing)
 
 
 @pytest.mark.skipif("os.environ.get('KLAXON_TEST_DB') == 'postgres'", reason="only SQLite locks the whole database")
-def test_faults_that_begin_while_the_database_is_locked_are_notified_afterwards(vehicle):
-    process = start(vehicle)
+def test_faults_that_begin_while_the_database_is_locked_are_notified_afterwards(vehicle, starter, tmp_path):
+    bridge = start(starter)
     try:
         vehicle.begin(0)
         wait_until(lambda: bool(sent()))
@@ -135,6 +131,9 @@ def test_faults_that_begin_while_the_database_is_locked_are_notified_afterwards(
         wait_until(lambda: sent() == expected(vehicle))
         time.sleep(0.5)
     finally:
-        complaints = stop(process, signal.SIGTERM)
+        stop(starter, bridge, signal.SIGTERM)
     assert sent() == expected(vehicle)
-    assert "The database cannot be used (database is locked). Kept until it is back: " in complaints
+    assert (
+        "The database cannot be used (database is locked). Kept until it is back: "
+        in (tmp_path / "complaints").read_text()
+    )

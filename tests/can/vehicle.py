@@ -25,6 +25,7 @@ class Vehicle:
         self.port = self.server.getsockname()[1]
         self.clients: list[socket.socket] = []
         self.connections = 0
+        self.lock = threading.Lock()
         self.threads = [threading.Thread(target=run, daemon=True) for run in (self.accept, self.report)]
         for thread in self.threads:
             thread.start()
@@ -42,13 +43,14 @@ class Vehicle:
             client, _address = self.server.accept()
             # A bridge can be killed at any moment.
             with suppress(OSError):
-                client.settimeout(2)
+                client.settimeout(30)
                 client.sendall(b"< hi >")
                 for _ in ("open", "rawmode"):
                     client.recv(256)
                     client.sendall(b"< ok >")
-                self.clients = [*self.clients, client]
-                self.connections += 1
+                with self.lock:
+                    self.clients = [*self.clients, client]
+                    self.connections += 1
 
     def report(self) -> None:
         while not self.stopped.wait(PERIOD):
@@ -59,7 +61,8 @@ class Vehicle:
                 try:
                     client.sendall(text)
                 except OSError:
-                    self.clients = [one for one in self.clients if one is not client]
+                    with self.lock:
+                        self.clients = [one for one in self.clients if one is not client]
                     client.close()
 
     def close(self) -> None:
