@@ -22,7 +22,7 @@ from django.db import connection  # noqa: E402
 from django.test import override_settings  # noqa: E402
 
 from notifications.can.faults import FaultChange  # noqa: E402
-from notifications.can.rules import Send  # noqa: E402
+from notifications.can.sends import Send  # noqa: E402
 from notifications.models import Cluster, InboxItem, Notification  # noqa: E402
 from notifications.recipients import Members  # noqa: E402
 from tests.can.vehicle import fault  # noqa: E402
