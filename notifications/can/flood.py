@@ -25,6 +25,7 @@ FIRST_OF_SOURCE_SECONDS = 600.0
 CONFIRMED_WITHIN_SECONDS = 15.0
 OVER_AFTER_SECONDS = 60.0
 SUMMARY_EVERY_SECONDS = 300.0
+STILL_WITHIN_SECONDS = 5.0
 MAX_SUSPECTS = 20_000
 MAX_SUSPECTS_PER_SOURCE = 5_000
 MAX_SOURCES = 4096
@@ -260,7 +261,9 @@ class FloodGuard:
         changes = []
         for bus, flood in list(self._floods.items()):
             is_over = is_last or now - flood.last_at >= OVER_AFTER_SECONDS
-            if not is_over and now - flood.since < SUMMARY_EVERY_SECONDS:
+            # If it has ended already, but not for long enough, one summary is enough.
+            goes_on = now - flood.last_at < STILL_WITHIN_SECONDS and now - flood.since >= SUMMARY_EVERY_SECONDS
+            if not (is_over or goes_on):
                 continue
             del self._floods[bus]
             if flood.counts or (is_over and flood.since > flood.begun_at):
