@@ -71,14 +71,18 @@ class Sender:
         self._bus, self._restore, self._take_seen = bus, restore, take_seen
         self.keep_up()
 
-    def keep_up(self) -> None:
+    def keep_up(self, is_last: bool = False) -> None:
         """Read what stands if that is still to do, and write which devices were seen.
 
         Call this every second or so, also while there are no changes. It does not raise an error if the database is
         away.
+
+        :param is_last: whether the bridge stops, so that there is no later call.
         """
         if self.store is None:
             return
+        if is_last:
+            self._seen_written_at = float("-inf")
         try:
             with self._connection():
                 self._load_state(self.store)

@@ -18,7 +18,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from notifications.models import CanFault, Notification
+from notifications.models import CanDevice, CanFault, Notification
 from tests.can.vehicle import Vehicle, driving, id_of
 from tests.processes import environment
 
@@ -112,6 +112,7 @@ def test_a_bridge_that_is_killed_repeats_and_forgets_nothing(vehicle, starter):
     assert sent() == expected(vehicle)
     assert vehicle.ended
     assert CanFault.objects.standing().count() == len(vehicle.standing)
+    assert CanDevice.objects.filter(bus="can0", source_address=0).exists()
 
 
 @pytest.mark.skipif("os.environ.get('KLAXON_TEST_DB') == 'postgres'", reason="only SQLite locks the whole database")

@@ -219,11 +219,9 @@ def test_devices_and_standing_faults_are_written_now_and_then(sender, tally):
     sender.connect("can0", running.restore, running.take_seen)
     for change in running.process([frame(YELLOW, second) for second in range(40)]):
         sender.send(change)
-    sender._seen_written_at = float("-inf")
-    sender.keep_up()
+    sender.keep_up(is_last=True)
     assert [(row.source_address, row.frames) for row in CanDevice.objects.all()] == [(0x44, 1)]
-    sender._seen_written_at = float("-inf")
-    sender.keep_up()
+    sender.keep_up(is_last=True)
     assert CanFault.objects.get().last_seen_at.timestamp() == START
 
 

@@ -4,7 +4,7 @@ import signal
 import threading
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -54,10 +54,14 @@ class Command(BaseCommand):
         bridge = Bridge(FaultTracker(tally, options["clear_after"]))
         try:
             with stop_on_signals(live=bool(options["interface"])) as stopped:
-                send = make_sender(options, bridge, stopped)
+                sender = make_sender(options, bridge, stopped)
                 for change in bridge.process(open_source(options, tally, stopped)):
                     self._print(change, options["json"])
-                    send(change)
+                    if sender is not None:
+                        sender.send(change)
+                        sender.keep_up()
+                if sender is not None:
+                    sender.keep_up(is_last=True)
         except KlaxonError as error:
             raise CommandError(f"{error} (So far: {tally})" if tally.frames else str(error)) from error
         # With --json standard output has only JSON, so that programs can parse it.
@@ -90,10 +94,10 @@ def check_options(options: dict[str, Any]) -> None:
         )
 
 
-def make_sender(options: dict[str, Any], bridge: Bridge, stopped: threading.Event) -> Callable[[Change], None]:
-    """Return the function that handles a change. It does nothing in a dry run, which must not require rules."""
+def make_sender(options: dict[str, Any], bridge: Bridge, stopped: threading.Event) -> Sender | None:
+    """Return the sender; None for a dry run, which must not require rules."""
     if options["dry_run"]:
-        return lambda change: None
+        return None
     # A live bridge can start while the database is away, but not on a database that was never migrated.
     with suppress(Error):
         check_tables()
@@ -102,10 +106,10 @@ def make_sender(options: dict[str, Any], bridge: Bridge, stopped: threading.Even
     except ImproperlyConfigured as error:
         raise CommandError(str(error)) from error
     if not options["interface"]:
-        return Sender(rules, bridge.tally).send
+        return Sender(rules, bridge.tally)
     sender = Sender(rules, bridge.tally, Store(), stopped)
     sender.connect(options["channel"] or options["interface"], bridge.restore, bridge.take_seen)
-    return sender.send
+    return sender
 
 
 def open_source(options: dict[str, Any], tally: Tally, stopped: threading.Event) -> Iterator[Frame | SilenceTick]:
