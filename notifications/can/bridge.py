@@ -6,7 +6,7 @@ from notifications.can import addresses, dm1, dm_rv, transport
 from notifications.can.addresses import AddressBook
 from notifications.can.fault_tracker import FaultTracker
 from notifications.can.faults import FaultChange, Report
-from notifications.can.frame import Frame, SilenceTick
+from notifications.can.frame import Frame, Item, SilenceTick
 from notifications.can.transport import Transport
 
 Decoder = Callable[[Frame], Report | None]
@@ -28,15 +28,16 @@ class Bridge:
         self._addresses = AddressBook()
         self._rvc_sources: set[tuple[str, int]] = set()
 
-    def process(self, items: Iterable[Frame | SilenceTick]) -> Iterator[FaultChange]:
+    def process(self, items: Iterable[Item]) -> Iterator[FaultChange]:
         """Yield each change as soon as it is known. Invalid frames are counted and skipped.
 
         At the end, faults that have ended are cleared without waiting for whether they come back.
         """
         for item in items:
-            yield from (
-                self.tracker.advance_to(item.timestamp) if isinstance(item, SilenceTick) else self._process_frame(item)
-            )
+            if isinstance(item, Frame):
+                yield from self._process_frame(item)
+            elif isinstance(item, SilenceTick):
+                yield from self.tracker.advance_to(item.timestamp)
         yield from self.tracker.finish()
 
     def _process_frame(self, frame: Frame) -> list[FaultChange]:

@@ -6,8 +6,6 @@ cannot read.
 
 import logging
 import random
-import select
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
@@ -19,6 +17,7 @@ from notifications.can.bus_options import BusMisconfigured, BusOptions
 from notifications.can.filters import CanFilter
 from notifications.can.frame import BusEvent, Frame, Item, SilenceTick
 from notifications.can.slcan import SlcanReader
+from notifications.can.socketcand import find_stream, is_closed, open_socketcand
 from notifications.can.tally import Tally
 from notifications.core import extras
 from notifications.exceptions import KlaxonError
@@ -29,9 +28,6 @@ POLL_SECONDS = 0.2
 REOPEN_SECONDS = 30.0
 """After this silence a bus is opened again: a serial adapter that was reset sends nothing until it is told to."""
 FIRST_DELAY, MAX_DELAY = 0.25, 30.0
-PROBE_SECONDS = 5.0
-# A computer that loses its power does not close its connections.
-KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 MAX_FAILURES = 20
 """So many frames in a row that cannot be read mean that the connection is lost."""
 
@@ -164,11 +160,7 @@ class Connection:
         self.tally = tally
         self._can = can
         self._failures = 0
-        # python-can's socketcand client does not report that the server has closed the connection.
-        streams = (value for value in vars(bus).values() if isinstance(value, socket.socket))
-        self._stream = next((one for one in streams if one.type == socket.SOCK_STREAM), None)
-        if self._stream is not None:
-            keep_alive(self._stream)
+        self._stream = find_stream(bus)
 
     def receive(self) -> Frame | None:
         """Return the next frame, or None if there is none for a moment.
@@ -192,15 +184,12 @@ class Connection:
         """
         :raises BusUnavailable: if the other side has closed the connection.
         """
-        if self._stream is None:
-            return
         try:
-            is_readable, _, _ = select.select([self._stream], [], [], 0)
-            if not is_readable or self._stream.recv(1, socket.MSG_PEEK):
-                return
+            is_lost = self._stream is not None and is_closed(self._stream)
         except (OSError, ValueError) as error:
             raise BusUnavailable(describe(error)) from error
-        raise BusUnavailable("the server has closed the connection.")
+        if is_lost:
+            raise BusUnavailable("the server has closed the connection.")
 
     def close(self) -> None:
         # A bus that was lost cannot be shut down in order.
@@ -237,19 +226,8 @@ def open_connection(
     :raises BusUnavailable: if it cannot be opened at present.
     :raises BusMisconfigured: if it can never be opened with these options.
     """
-    arguments = dict(options.others)
-    kind = Connection
-    if options.interface == "slcan":
-        arguments["timeout"] = POLL_SECONDS
-        kind = SlcanConnection
-    elif options.interface == "socketcand":
-        quieten(can)
-        probe(str(arguments.get("host", "")), arguments.get("port"))
     try:
-        bus = can.Bus(options.channel, options.interface, ignore_config=True, **arguments)
-    except UnicodeError as error:
-        # A server that answers anything.
-        raise BusUnavailable(describe(error)) from error
+        bus = open_bus(can, options)
     except (can.CanInterfaceNotImplementedError, ImportError, TypeError, ValueError) as error:
         raise BusMisconfigured(
             f"The CAN bus {options.name!r} cannot be opened: {describe(error)} Check the options of the interface "
@@ -257,47 +235,26 @@ def open_connection(
         ) from error
     except (can.CanError, OSError) as error:
         raise BusUnavailable(describe(error)) from error
-    if filters is not None and "can_filters" not in arguments and has_own_filters(can, bus):
+    if filters is not None and "can_filters" not in options.others and has_own_filters(can, bus):
         bus.set_filters(filters)
+    kind = SlcanConnection if options.interface == "slcan" else Connection
     return kind(can, bus, options.name, tally)
 
 
+def open_bus(can: ModuleType, options: BusOptions) -> Any:
+    """Return python-can's bus."""
+    if options.interface == "socketcand":
+        return open_socketcand(can, options.channel, options.others)
+    arguments = dict(options.others)
+    if options.interface == "slcan":
+        # It is read in large parts. The time-out is only for times without frames.
+        arguments["timeout"] = POLL_SECONDS
+    return can.Bus(options.channel, options.interface, ignore_config=True, **arguments)
+
+
 def has_own_filters(can: ModuleType, bus: Any) -> bool:
+    """Return whether an adapter or the kernel filters. Otherwise python-can does, which takes longer than to read."""
     return type(bus)._apply_filters is not can.BusABC._apply_filters
-
-
-def probe(host: str, port: Any) -> None:
-    """Check that a socketcand server answers. If it does not, python-can tries for ten seconds at full speed.
-
-    :raises BusMisconfigured: if the host or the port is missing.
-    :raises BusUnavailable: if it does not answer.
-    """
-    if not host or not isinstance(port, int):
-        raise BusMisconfigured("The interface 'socketcand' requires the options host and port.")
-    try:
-        with socket.create_connection((host, port), PROBE_SECONDS) as connection:
-            greeting = connection.recv(6)
-    except OSError as error:
-        raise BusUnavailable(f"{host}:{port} does not answer: {describe(error)}") from error
-    if greeting != b"< hi >":
-        raise BusUnavailable(f"{host}:{port} does not greet as a socketcand server does.")
-
-
-def quieten(can: ModuleType) -> None:
-    """Stop python-can's socketcand client from logging a warning for each frame that comes in two parts."""
-    client = logging.getLogger(f"{can.__name__}.interfaces.socketcand.socketcand")
-    if client.level == logging.NOTSET:
-        client.setLevel(logging.CRITICAL)
-
-
-def keep_alive(stream: socket.socket) -> None:
-    # The connection may be lost already, which the next read reports.
-    with suppress(OSError):
-        stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in KEEPALIVE.items():
-            # Not all systems have these.
-            if option := getattr(socket, name, None):
-                stream.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def describe(error: BaseException) -> str:

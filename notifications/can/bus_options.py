@@ -24,9 +24,7 @@ LISTEN_ONLY: Mapping[str, Mapping[str, Any]] = {
 }
 """The options by which an adapter neither sends nor acknowledges frames. For ``socketcan``, the system sets that."""
 
-SOURCES = (
-    "--interface, NOTIFICATIONS['CAN_BUS'], the environment variable CAN_INTERFACE, or python-can's file can.conf"
-)
+SOURCES = "--interface, NOTIFICATIONS['CAN_BUS'], the environment variable CAN_INTERFACE, or python-can's file can.conf"
 
 
 class BusMisconfigured(KlaxonError):

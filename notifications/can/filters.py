@@ -44,6 +44,4 @@ def make_filters(dgns: Iterable[int]) -> list[CanFilter] | None:
             pairs.append(pair)
     if len(pairs) > MAX_FILTERS:
         return None
-    return [
-        {"can_id": value << DGN_SHIFT, "can_mask": mask << DGN_SHIFT, "extended": True} for value, mask in pairs
-    ]
+    return [{"can_id": value << DGN_SHIFT, "can_mask": mask << DGN_SHIFT, "extended": True} for value, mask in pairs]

@@ -14,14 +14,16 @@ from notifications.can.tally import Tally
 
 LINE = re.compile(
     rb"""
-    (?P<kind> [TRtr] )
-    (?P<id> (?<=[TR]) [0-1][0-9A-F]{7} | (?<=[tr]) [0-7][0-9A-F]{2} )
-    (?P<length> [0-8] )
-    (?P<data> (?: [0-9A-F]{2} )*? )
-    (?: [0-9A-F]{4} )?               # milliseconds of the adapter, if it adds them
+    (?: [TR] [01][0-9A-Fa-f]{7} | [tr] [0-7][0-9A-Fa-f]{2} )  # the id of an extended or a standard frame
+    [0-8]                                                     # the number of bytes
+    (?: [0-9A-Fa-f]{2} )*
     """,
-    re.VERBOSE | re.IGNORECASE,
+    re.VERBOSE,
 )
+EXTENDED, REMOTE = b"TR", b"Rr"
+EXTENDED_ID_END, STANDARD_ID_END = 9, 4
+# Some adapters add their time in milliseconds.
+TIME_DIGITS = 4
 # The adapter's answers to commands end like frames, or with BEL if there was an error.
 ENDS = re.compile(rb"[\r\n\a]")
 ANSWER = re.compile(rb"[zZ]?|[VvNF][0-9A-Za-z]{0,16}")
@@ -56,11 +58,8 @@ class SlcanReader:
 
     def _read_lines(self) -> None:
         *lines, rest = ENDS.split(self._rest + self.port.read(max(1, self.port.in_waiting)))
-        if len(rest) > MAX_LINE_LENGTH:
-            self.tally.malformed += 1
-            # What follows up to the next end of a line belongs to it.
-            rest, self._is_first_line = b"", True
-        self._rest = rest
+        # A line without an end stays too long to be valid.
+        self._rest = rest[:MAX_LINE_LENGTH]
         now = time.time()
         for line in lines:
             frame = self._parse(line, now)
@@ -71,12 +70,16 @@ class SlcanReader:
             self._is_first_line = False
 
     def _parse(self, line: bytes, now: float) -> Frame | None:
-        found = LINE.fullmatch(line)
-        if found is None:
+        if LINE.fullmatch(line) is None:
             return None
-        kind, digits, length, data = found.groups()
-        is_remote = kind in b"Rr"
-        if len(data) != (0 if is_remote else 2 * int(length)):
+        kind = line[:1]
+        is_extended = kind in EXTENDED
+        id_end = EXTENDED_ID_END if is_extended else STANDARD_ID_END
+        is_remote = kind in REMOTE
+        # The length of a remote frame is that of the answer.
+        digits = 0 if is_remote else 2 * (line[id_end] - ord("0"))
+        data = line[id_end + 1 :]
+        if len(data) not in (digits, digits + TIME_DIGITS):
             return None
-        content = bytes.fromhex(data.decode("ascii"))
-        return Frame(now, self.name, int(digits, 16), content, kind in b"TR", is_remote=is_remote)
+        content = bytes.fromhex(data[:digits].decode("ascii"))
+        return Frame(now, self.name, int(line[1:id_end], 16), content, is_extended, is_remote=is_remote)

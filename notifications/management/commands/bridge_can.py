@@ -1,10 +1,10 @@
-"""Send notifications about faults on a vehicle's CAN bus: live, or from a recording."""
+"""Send notifications about a vehicle's CAN bus: live, or from a recording."""
 
 import signal
 import threading
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,31 +13,62 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 
+from notifications import conf
 from notifications.can.bridge import Bridge
-from notifications.can.bus import listen
+from notifications.can.bus import BusListener
+from notifications.can.bus_options import SOURCES, BusOptions, find_bus_options
+from notifications.can.changes import Change
 from notifications.can.fault_tracker import MIN_SILENCE_SECONDS, FaultTracker
-from notifications.can.faults import FaultChange
-from notifications.can.frame import Frame, SilenceTick
+from notifications.can.filters import make_filters
+from notifications.can.frame import Item
+from notifications.can.live import run_live
+from notifications.can.pending_changes import PendingChanges
 from notifications.can.recordings import read_frames
+from notifications.can.replay import read_until, slow_down
 from notifications.can.rules import Sender, load_rules
+from notifications.can.stats import RVC_BITRATE, Stats
 from notifications.can.tally import Tally
 from notifications.exceptions import KlaxonError
 from notifications.management.base import check_tables
 
+UNSENT = 3
+"""The exit code if changes were not sent before the bridge had to stop."""
+BUS_OPTIONS = ("interface", "channel", "bitrate", "section")
+
 
 class Command(BaseCommand):
     help = (
-        "Listen to a CAN bus, or replay a recording. For each fault that is raised or cleared, send the notifications "
-        "that NOTIFICATIONS['CAN_RULES'] returns. A live bridge runs until it receives SIGTERM or SIGINT."
+        "Listen to a CAN bus, or replay a recording, and send the notifications that NOTIFICATIONS['CAN_RULES'] "
+        "returns. A live bridge runs until it receives SIGTERM or SIGINT. The exit code is 0 after that, 1 after an "
+        f"error, and {UNSENT} if changes could not be sent before the end."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--replay", metavar="FILE", help="a recording: candump .log, .log.gz, .trc, .asc, .blf, …")
+        parser.add_argument("--speed", type=float, metavar="FACTOR", help="replay at 1, 2, … times the recorded speed")
         parser.add_argument("--interface", help="a python-can interface, such as socketcan, slcan or virtual")
         parser.add_argument("--channel", help="the channel of the interface, such as can0")
+        parser.add_argument("--bitrate", type=int, help="the bit rate of the bus, such as 250000")
+        parser.add_argument(
+            "--option",
+            action="append",
+            metavar="NAME=VALUE",
+            help="another option of the interface, such as host=127.0.0.1; can be repeated",
+        )
+        parser.add_argument("--section", metavar="NAME", help="the section of python-can's file can.conf to read")
         parser.add_argument("--seconds", type=float, help="stop listening after this many seconds")
         parser.add_argument("--dry-run", action="store_true", help="send nothing; requires no rules and no database")
+        parser.add_argument("--check", action="store_true", help="check rules and options, and do not listen")
         parser.add_argument("--json", action="store_true", help="print only JSON, one object for each change and line")
+        parser.add_argument("--watch", action="store_true", help="show devices, signals and faults in a live table")
+        parser.add_argument(
+            "--stats",
+            type=float,
+            nargs="?",
+            const=10.0,
+            metavar="SECONDS",
+            help="print frames a second and the load of the bus (every 10 seconds), and a table at the end",
+        )
         parser.add_argument(
             "--clear-after",
             type=float,
@@ -49,22 +80,74 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         check_options(options)
         tally = Tally()
-        send = make_sender(options, tally)
-        bridge = Bridge(FaultTracker(tally, options["clear_after"]))
         try:
-            with stop_on_signals(live=bool(options["interface"])) as stopped:
-                for change in bridge.process(open_source(options, tally, stopped)):
-                    self._print(change, options["json"])
-                    send(change)
+            if options["check"]:
+                self._check(options)
+                return
+            with stop_on_signals() as stopped:
+                self._run(options, tally, stopped)
         except KlaxonError as error:
             raise CommandError(f"{error} (So far: {tally})" if tally.frames else str(error)) from error
+
+    def _check(self, options: dict[str, Any]) -> None:
+        load_rules_or_fail()
+        bus = None if options["replay"] else find_bus(options)
+        where = "" if bus is None else f" The bus is {bus.name!r} of the interface {bus.interface!r}."
+        self.stdout.write(f"The rules and options are valid.{where}")
+
+    def _run(self, options: dict[str, Any], tally: Tally, stopped: threading.Event) -> None:
+        bus = None if options["replay"] else require_bus(options)
+        send = make_sender(options, tally)
+        bridge = Bridge(FaultTracker(tally, options["clear_after"]))
+        pending = PendingChanges()
         # With --json standard output has only JSON, so that programs can parse it.
         out = self.stderr if options["json"] else self.stdout
+        stats = make_stats(options, bus, tally, pending, self.stderr.write)
+
+        def handle(change: Change) -> None:
+            self._print(change, options["json"])
+            send(change)
+
+        items: Iterable[Item] = (
+            self._replay(options, tally, stopped) if bus is None else self._listen(options, bus, tally, stopped)
+        )
+        changes = bridge.process(items if stats is None else stats.count(items))
+        if bus is None:
+            for change in changes:
+                handle(change)
+        else:
+            run_live(changes, pending, handle, stopped, conf.current().stop_seconds)
+        tally.unsent, tally.overflowed = len(pending), pending.dropped
+        for line in () if stats is None else stats.list_rows():
+            self.stderr.write(line, style_func=str)
         for standing in bridge.tracker.list_standing():
             out.write(f"Still open: {standing}", style_func=str)
         out.write(str(tally), style_func=str)
+        if tally.unsent:
+            raise CommandError(
+                f"{tally.unsent} changes were not sent within {conf.current().stop_seconds:g} seconds. Faults that "
+                "stand are reported again after the next start.",
+                returncode=UNSENT,
+            )
+        if bus is None and stopped.is_set():
+            raise CommandError("The replay was stopped before the end of the recording.")
 
-    def _print(self, change: FaultChange, as_json: bool) -> None:
+    def _replay(self, options: dict[str, Any], tally: Tally, stopped: threading.Event) -> Iterator[Item]:
+        frames = read_frames(Path(options["replay"]), tally)
+        if options["speed"] is not None:
+            return slow_down(frames, options["speed"], stopped)
+        return read_until(frames, stopped)
+
+    def _listen(
+        self, options: dict[str, Any], bus: BusOptions, tally: Tally, stopped: threading.Event
+    ) -> Iterator[Item]:
+        ends_at = time.monotonic() + (options["seconds"] or float("inf"))
+        # Whoever looks at the traffic wants to see all of it.
+        filters = None if options["stats"] or options["watch"] else make_filters(())
+        should_stop = lambda: stopped.is_set() or time.monotonic() >= ends_at  # noqa: E731 - shorter
+        return BusListener(bus, should_stop, tally, filters).listen()
+
+    def _print(self, change: Change, as_json: bool) -> None:
         self.stdout.write(change.as_json() if as_json else str(change))
         self.stdout.flush()
 
@@ -73,14 +156,20 @@ def check_options(options: dict[str, Any]) -> None:
     """
     :raises CommandError: if an option is wrong, or options contradict each other.
     """
-    is_live = bool(options["interface"])
-    if is_live == bool(options["replay"]):
+    is_replay = bool(options["replay"])
+    if is_replay and options["interface"]:
         raise CommandError("Give either --replay FILE or --interface NAME (with --channel), but not both.")
-    if not is_live and (options["channel"] or options["seconds"] is not None):
-        raise CommandError("--channel and --seconds require --interface. A replay ends with its file.")
-    # The conditions are negated so that "nan" fails too.
-    if options["seconds"] is not None and not options["seconds"] > 0:
-        raise CommandError("--seconds must be more than 0.")
+    live_only = [name for name in (*BUS_OPTIONS, "option", "seconds") if options[name] is not None]
+    if is_replay and live_only:
+        raise CommandError(f"--{' and --'.join(live_only)} require --interface. A replay ends with its file.")
+    if not is_replay and options["speed"] is not None:
+        raise CommandError("--speed requires --replay FILE.")
+    if options["watch"] and (options["json"] or options["stats"] is not None):
+        raise CommandError("--watch fills the terminal, so it allows neither --json nor --stats.")
+    for name in ("seconds", "speed", "stats"):
+        # The conditions are negated so that "nan" fails too.
+        if options[name] is not None and not options[name] > 0:
+            raise CommandError(f"--{name} must be more than 0.")
     if not options["clear_after"] >= MIN_SILENCE_SECONDS:
         raise CommandError(
             f"--clear-after must be at least {MIN_SILENCE_SECONDS:g} seconds: RV-C devices may report only every 5 "
@@ -88,33 +177,71 @@ def check_options(options: dict[str, Any]) -> None:
         )
 
 
-def make_sender(options: dict[str, Any], tally: Tally) -> Callable[[FaultChange], None]:
+def find_bus(options: dict[str, Any]) -> BusOptions | None:
+    """Return the bus that the options or any other source name."""
+    arguments = {name: options[name] for name in ("interface", "channel", "bitrate") if options[name] is not None}
+    for text in options["option"] or ():
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise CommandError(f"--option must be NAME=VALUE, such as host=127.0.0.1, but it is {text!r}.")
+        arguments[name] = value
+    return find_bus_options(arguments, options["section"])
+
+
+def require_bus(options: dict[str, Any]) -> BusOptions:
+    bus = find_bus(options)
+    if bus is None:
+        raise CommandError(f"Give either --replay FILE or --interface NAME. A bus can be named by {SOURCES}.")
+    return bus
+
+
+def make_stats(
+    options: dict[str, Any], bus: BusOptions | None, tally: Tally, pending: PendingChanges, write: Callable[[str], Any]
+) -> Stats | None:
+    if options["stats"] is None:
+        return None
+    bitrate = RVC_BITRATE if bus is None else int(bus.others.get("bitrate") or RVC_BITRATE)
+    return Stats(lambda line: write(line, style_func=str), tally, pending, options["stats"], bitrate)
+
+
+def make_sender(options: dict[str, Any], tally: Tally) -> Callable[[Change], None]:
     """Return the function that handles a change. It does nothing in a dry run, which must not require rules."""
     if options["dry_run"]:
         return lambda change: None
     # A live bridge can start while the database is away, but not on a database that was never migrated.
     with suppress(Error):
         check_tables()
+    return Sender(load_rules_or_fail(), tally, survives_database_errors=not options["replay"]).send
+
+
+def load_rules_or_fail() -> Any:
+    """
+    :raises CommandError: if the rules are missing or wrong.
+    """
     try:
-        return Sender(load_rules(), tally, survives_database_errors=bool(options["interface"])).send
+        return load_rules()
     except ImproperlyConfigured as error:
         raise CommandError(str(error)) from error
 
 
-def open_source(options: dict[str, Any], tally: Tally, stopped: threading.Event) -> Iterator[Frame | SilenceTick]:
-    if options["replay"]:
-        return read_frames(Path(options["replay"]), tally)
-    ends_at = time.monotonic() + (options["seconds"] or float("inf"))
-    return listen(options["interface"], options["channel"], lambda: stopped.is_set() or time.monotonic() >= ends_at)
-
-
 @contextmanager
-def stop_on_signals(live: bool) -> Iterator[threading.Event]:
-    """Let a live bridge stop on SIGTERM and SIGINT, between two sends, so that it prints its summary."""
+def stop_on_signals() -> Iterator[threading.Event]:
+    """Let the bridge stop on SIGTERM and SIGINT, between two sends, so that it prints its summary.
+
+    A second signal ends the process at once.
+    """
     stopped = threading.Event()
-    # Only the main thread can set handlers. In other threads only --seconds ends the bridge.
-    numbers = (signal.SIGTERM, signal.SIGINT) if live and threading.current_thread() is threading.main_thread() else ()
-    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in numbers}
+    # Only the main thread can set handlers. In other threads only --seconds ends a live bridge.
+    is_main = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGTERM, signal.SIGINT) if is_main else ()
+    before: dict[int, Any] = {}
+
+    def stop(number: int, frame: object) -> None:
+        stopped.set()
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    before.update({number: signal.signal(number, stop) for number in numbers})
     try:
         yield stopped
     finally:
