@@ -46,7 +46,7 @@ class Backoff:
     def take(self) -> float:
         """Return how long to wait now."""
         delay, self._next = self._next, min(2 * self._next, self.most)
-        return delay * random.uniform(0.5, 1.0)
+        return delay * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
 
     def reset(self) -> None:
         self._next = self.first

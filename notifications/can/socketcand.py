@@ -32,11 +32,11 @@ def open_socketcand(can: ModuleType, channel: Any, options: Mapping[str, Any]) -
     if not isinstance(host, str) or not isinstance(port, int):
         raise BusMisconfigured("The interface 'socketcand' requires the options host and port.")
     _probe(host, port)
-    client = extras.import_optional("can.interfaces.socketcand.socketcand")
+    client: Any = extras.import_optional("can.interfaces.socketcand.socketcand")
     if client.log.level == logging.NOTSET:
         client.log.setLevel(logging.CRITICAL)
 
-    class Bus(client.SocketCanDaemonBus):
+    class Bus(client.SocketCanDaemonBus):  # type: ignore[misc, name-defined]
         def _expect_msg(self, msg: str) -> None:
             stream = find_stream(self)
             if stream is None:

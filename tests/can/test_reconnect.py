@@ -53,6 +53,9 @@ class Listening:
     def frames(self) -> list[Frame]:
         return [item for item in self.items if isinstance(item, Frame)]
 
+    def wait_for_events(self, count: int) -> None:
+        wait_for(lambda: len(self.events) >= count)
+
     def __enter__(self):
         self._thread.start()
         return self
@@ -98,11 +101,12 @@ def test_a_server_that_is_killed_again_and_again_is_reconnected_to():
         talking(lambda: server.send(frame(YELLOW))),
     ):
         for number in range(restarts):
-            wait_for(lambda: server.wait_for_client(0) and len(listening.events) == 2 * number)
+            listening.wait_for_events(2 * number)
+            assert server.wait_for_client(15)
             server.stop()
-            wait_for(lambda: len(listening.events) == 2 * number + 1)
+            listening.wait_for_events(2 * number + 1)
             server.start()
-        wait_for(lambda: len(listening.events) == 2 * restarts)
+        listening.wait_for_events(2 * restarts)
     assert listening.events == ["lost", "back"] * restarts
     assert listening.tally.outages == restarts
     assert [change.kind for change in listening.changes] == ["raised"]
@@ -137,7 +141,7 @@ def test_damage_on_a_socketcand_connection_is_an_outage_and_not_the_end():
             before = len(listening.events)
             assert server.wait_for_client(15)
             server.send_text(damage)
-            wait_for(lambda: len(listening.events) == before + 2)
+            listening.wait_for_events(before + 2)
         wait_for(lambda: server.send(frame(YELLOW)) and listening.frames)
 
 
@@ -193,8 +197,8 @@ def test_a_serial_adapter_that_is_pulled_out_and_put_in_again_is_read_on(serial_
         for _ in range(2):
             read_commands(ends[-1], b"L\r")
             os.write(ends[-1], LINE)
-            events = len(listening.events)
             wait_for(lambda: listening.frames and len(listening.events) % 2 == 0)
+            events = len(listening.events)
             master, slave = pty.openpty()
             tty.setraw(slave)
             link.unlink()
@@ -202,7 +206,7 @@ def test_a_serial_adapter_that_is_pulled_out_and_put_in_again_is_read_on(serial_
             os.close(slave)
             os.close(ends.pop())
             ends.append(master)
-            wait_for(lambda: len(listening.events) > events)
+            listening.wait_for_events(events + 1)
         read_commands(ends[-1], b"L\r")
         os.write(ends[-1], LINE)
         wait_for(lambda: len(listening.frames) == 3)

@@ -102,7 +102,7 @@ class Command(BaseCommand):
         pending = PendingChanges()
         # With --json standard output has only JSON, so that programs can parse it.
         out = self.stderr if options["json"] else self.stdout
-        stats = make_stats(options, bus, tally, pending, self.stderr.write)
+        stats = self._make_stats(options, bus, tally, pending)
 
         def handle(change: Change) -> None:
             self._print(change, options["json"])
@@ -146,6 +146,14 @@ class Command(BaseCommand):
         filters = None if options["stats"] or options["watch"] else make_filters(())
         should_stop = lambda: stopped.is_set() or time.monotonic() >= ends_at  # noqa: E731 - shorter
         return BusListener(bus, should_stop, tally, filters).listen()
+
+    def _make_stats(
+        self, options: dict[str, Any], bus: BusOptions | None, tally: Tally, pending: PendingChanges
+    ) -> Stats | None:
+        if options["stats"] is None:
+            return None
+        bitrate = RVC_BITRATE if bus is None else int(bus.others.get("bitrate") or RVC_BITRATE)
+        return Stats(lambda line: self.stderr.write(line, style_func=str), tally, pending, options["stats"], bitrate)
 
     def _print(self, change: Change, as_json: bool) -> None:
         self.stdout.write(change.as_json() if as_json else str(change))
@@ -193,15 +201,6 @@ def require_bus(options: dict[str, Any]) -> BusOptions:
     if bus is None:
         raise CommandError(f"Give either --replay FILE or --interface NAME. A bus can be named by {SOURCES}.")
     return bus
-
-
-def make_stats(
-    options: dict[str, Any], bus: BusOptions | None, tally: Tally, pending: PendingChanges, write: Callable[[str], Any]
-) -> Stats | None:
-    if options["stats"] is None:
-        return None
-    bitrate = RVC_BITRATE if bus is None else int(bus.others.get("bitrate") or RVC_BITRATE)
-    return Stats(lambda line: write(line, style_func=str), tally, pending, options["stats"], bitrate)
 
 
 def make_sender(options: dict[str, Any], tally: Tally) -> Callable[[Change], None]:
