@@ -72,9 +72,18 @@ def find_bus_options(arguments: Mapping[str, Any], section: str | None = None) -
     if interface is None:
         return None
     channel = found.pop("channel")
-    quiet = LISTEN_ONLY.get(interface, {})
-    defaults = {key: can.BusState[value] if key == "state" else value for key, value in quiet.items()}
-    return BusOptions(interface, channel, {**defaults, **found})
+    return BusOptions(interface, channel, {**_get_quiet_options(can, interface), **found})
+
+
+def list_active_options(bus: BusOptions) -> list[str]:
+    """Return the options by which an adapter takes part in the bus, although it could only listen."""
+    quiet = _get_quiet_options(extras.import_optional("can"), bus.interface)
+    return [f"{key}={bus.others[key]}" for key, value in quiet.items() if bus.others[key] != value]
+
+
+def _get_quiet_options(can: ModuleType, interface: str) -> dict[str, Any]:
+    options = LISTEN_ONLY.get(interface, {})
+    return {key: can.BusState[value] if key == "state" else value for key, value in options.items()}
 
 
 def _load(can: ModuleType, given: dict[str, Any], section: str | None) -> dict[str, Any]:

@@ -60,13 +60,13 @@ class Stats:
     def count(self, items: Iterable[Item]) -> Iterator[Item]:
         """Yield the items, and count the frames among them."""
         for item in items:
-            if isinstance(item, Frame):
-                self._count_frame(item)
             # After a step of the clock in either direction a new interval begins.
             if self._since is None or not 0 <= item.timestamp - self._since < 10 * self.every:
                 self._begin(item.timestamp)
             elif item.timestamp - self._since >= self.every:
                 self._write_interval(item.timestamp)
+            if isinstance(item, Frame):
+                self._count_frame(item)
             yield item
 
     def list_rows(self) -> Iterator[str]:

@@ -20,13 +20,14 @@ import threading
 import time
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from example_project.coach.socketcand_server import HOST, SocketcandServer
 
 GROUP_SECONDS = 0.005
 FAULT_EVERY = 1000
+FAULTS = 10
 SERIAL_BUFFER_BYTES = 65_536
 MAX_GROWTH_KB = 4096
 START_SECONDS = 60.0
@@ -34,11 +35,12 @@ BATTERY, TANK, DM_RV = 0x19FFFD44, 0x19FFB745, 0x19FECA46
 
 
 def make_frames(count: int) -> Iterator[tuple[int, bytes]]:
-    """Yield ids and data. One frame in a thousand reports another one of 200 faults."""
+    """Yield ids and data. One frame in a thousand reports one of ten faults. At 1,000 frames a second, each fault is
+    repeated often enough to stand."""
     for number in range(count):
         if number % FAULT_EVERY == 0:
-            spn = 1 + number // FAULT_EVERY % 200
-            yield DM_RV, bytes([0x15, 0x45, 0, spn >> 3, (spn & 7) << 5 | 1, 1, 0xFF, 0xFF])
+            spn = 1 + number // FAULT_EVERY % FAULTS
+            yield DM_RV + spn, bytes([0x15, 0x45, 0, spn >> 3, (spn & 7) << 5 | 1, 1, 0xFF, 0xFF])
         else:
             yield (BATTERY, TANK)[number % 2], number.to_bytes(8, "little")
 
@@ -96,10 +98,8 @@ class SlcanLine:
                 self.lost += 1
             else:
                 self._buffer += line
-        try:
+        with suppress(BlockingIOError):
             self._buffer = self._buffer[os.write(self.end, self._buffer) :]
-        except BlockingIOError:
-            pass
 
     def close(self) -> None:
         os.close(self.end)
@@ -181,7 +181,7 @@ def load(kind: str, rate: int, seconds: float) -> dict[str, object]:
         "read": int(summary.partition(" ")[0]),
         "lost before the bridge": line.lost,
         "raised": sum(change["kind"] == "raised" for change in changes),
-        "faults": min(200, -(-sent // FAULT_EVERY)),
+        "faults": min(FAULTS, -(-sent // FAULT_EVERY)),
         "memory KB": f"{settled[0]} -> {settled[-1]}, most {max(settled)}",
         "growth KB": settled[-1] - settled[0],
         "CPU": f"{cpu / seconds:.1%}, {cpu / sent * 1e6:.1f} us a frame",

@@ -19,7 +19,7 @@ from notifications.can.frame import BusEvent, Frame
 from notifications.can.tally import Tally
 from tests.can.candump import frame
 
-pytestmark = pytest.mark.needs("can")
+pytestmark = pytest.mark.needs("can", "serial")
 
 YELLOW = "154500106102FFFF"
 LINE = b"T19FECA448" + YELLOW.encode() + b"\r"
