@@ -33,10 +33,25 @@ class ReadingThread(threading.Thread):
             self.pending.close()
 
 
+class Every:
+    """A function that calls another one at most once in so many seconds."""
+
+    def __init__(self, seconds: float, function: Callable[[], object]) -> None:
+        self._seconds = seconds
+        self._function = function
+        self._due_at = time.monotonic() + seconds
+
+    def __call__(self) -> None:
+        if time.monotonic() >= self._due_at:
+            self._function()
+            self._due_at = time.monotonic() + self._seconds
+
+
 def run_live(
     changes: Iterable[Change],
     pending: PendingChanges,
     handle: Callable[[Change], object],
+    keep_up: Callable[[], object],
     stopped: threading.Event,
     stop_seconds: float,
 ) -> None:
@@ -44,6 +59,7 @@ def run_live(
 
     What is pending when ``stopped`` is set is handled too, for at most ``stop_seconds``. The rest stays in ``pending``.
 
+    :param keep_up: is called after each change, and about five times a second while there are none.
     :raises BaseException: what reading has raised, after all changes before it were handled.
     """
     reading = ReadingThread(changes, pending)
@@ -53,6 +69,7 @@ def run_live(
         change = pending.take(TAKE_SECONDS)
         if change is not None:
             handle(change)
+        keep_up()
         if stopped.is_set():
             ends_at = min(ends_at, time.monotonic() + stop_seconds)
     reading.join(JOIN_SECONDS)

@@ -36,7 +36,7 @@ def open_socketcand(can: ModuleType, channel: Any, options: Mapping[str, Any]) -
     if client.log.level == logging.NOTSET:
         client.log.setLevel(logging.CRITICAL)
 
-    class Bus(client.SocketCanDaemonBus):  # type: ignore[misc, name-defined]
+    class Bus(client.SocketCanDaemonBus):
         def _expect_msg(self, msg: str) -> None:
             stream = find_stream(self)
             if stream is None:

@@ -1,11 +1,11 @@
 """Measure the traffic of buses: frames a second, load, and how many frames each device sends."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from notifications.can.frame import DGN_MASK, Frame, Item
-from notifications.can.tally import Tally
+from notifications.can.pending_changes import PendingChanges
 
 RVC_BITRATE = 250_000
 MAX_ROWS = 4096
@@ -15,7 +15,7 @@ SHOWN_ROWS = 40
 EXTENDED_BITS, EXTENDED_STUFFED = 67, 54
 STANDARD_BITS, STANDARD_STUFFED = 47, 34
 STUFFED_PER_BIT = 10
-WITHOUT_SOURCE = 0x1FFFFFF
+WITHOUT_PRIORITY = 0x1FFFFFF
 
 
 class Row(NamedTuple):
@@ -41,13 +41,11 @@ class Stats:
     def __init__(
         self,
         write: Callable[[str], object],
-        tally: Tally,
-        pending: Sized = (),
+        pending: PendingChanges,
         every: float = 10.0,
         bitrate: int = RVC_BITRATE,
     ) -> None:
         self.write = write
-        self.tally = tally
         self.pending = pending
         self.every = every
         self.bitrate = bitrate
@@ -79,15 +77,11 @@ class Stats:
             yield f"{'others':<12} {'':>8}  {'':>4}  {rest:>10}"
 
     def _count_frame(self, frame: Frame) -> None:
-        bus, length = frame.bus, 8 * len(frame.data)
-        if frame.is_extended:
-            row = Row(bus, True, frame.arbitration_id & WITHOUT_SOURCE)
-            bits = EXTENDED_BITS + length + (EXTENDED_STUFFED + length) // STUFFED_PER_BIT
-        else:
-            row = Row(bus, False, frame.arbitration_id)
-            bits = STANDARD_BITS + length + (STANDARD_STUFFED + length) // STUFFED_PER_BIT
+        bus = frame.bus
+        number = frame.arbitration_id & WITHOUT_PRIORITY if frame.is_extended else frame.arbitration_id
+        row = Row(bus, frame.is_extended, number)
         self._recent[bus] += 1
-        self._recent_bits[bus] += bits
+        self._recent_bits[bus] += count_bits(frame)
         if row in self.frames or len(self.frames) < MAX_ROWS:
             self.frames[row] += 1
         else:
@@ -100,8 +94,15 @@ class Stats:
 
     def _write_interval(self, timestamp: float) -> None:
         seconds = timestamp - (self._since or 0.0)
-        waiting = f"{len(self.pending)} changes waiting, {self.tally.overflowed} dropped"
+        waiting = f"{len(self.pending)} changes waiting, {self.pending.dropped} dropped"
         for bus in self._recent or {"": 0}:
             load = self._recent_bits[bus] / seconds / self.bitrate
             self.write(f"{bus or 'bus'}: {self._recent[bus] / seconds:.0f} frames/s, load {load:.0%}, {waiting}")
         self._begin(timestamp)
+
+
+def count_bits(frame: Frame) -> int:
+    """Return about how many bits a frame takes on the bus."""
+    bits, stuffed = (EXTENDED_BITS, EXTENDED_STUFFED) if frame.is_extended else (STANDARD_BITS, STANDARD_STUFFED)
+    data = 8 * len(frame.data)
+    return bits + data + (stuffed + data) // STUFFED_PER_BIT

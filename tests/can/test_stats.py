@@ -1,17 +1,20 @@
 import pytest
 
 from notifications.can.frame import SilenceTick
+from notifications.can.pending_changes import PendingChanges
 from notifications.can.stats import MAX_ROWS, Stats
-from notifications.can.tally import Tally
 from tests.can.candump import START, frame
+from tests.can.test_pending_changes import OneChange
 
 BATTERY = 0x19FFFD44
 FULL = "0102030405060708"
 
 
-def run(items, **options):
-    lines = []
-    stats = Stats(lines.append, Tally(), **options)
+def run(items, waiting=(), **options):
+    lines, pending = [], PendingChanges()
+    for change in waiting:
+        pending.add(change)
+    stats = Stats(lines.append, pending, **options)
     assert list(stats.count(items)) == list(items)
     return stats, lines
 
@@ -25,7 +28,9 @@ def test_a_busy_bus_has_the_load_of_its_frames():
 
 
 def test_a_silent_bus_is_written_too():
-    _stats, lines = run([SilenceTick(START + number) for number in range(4)], every=2.0, pending=[1, 2])
+    _stats, lines = run(
+        [SilenceTick(START + number) for number in range(4)], waiting=[OneChange("a", 0), OneChange("b", 0)], every=2.0
+    )
     assert lines == ["bus: 0 frames/s, load 0%, 2 changes waiting, 0 dropped"]
 
 

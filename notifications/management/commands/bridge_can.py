@@ -102,7 +102,7 @@ class Command(BaseCommand):
         pending = PendingChanges()
         # With --json standard output has only JSON, so that programs can parse it.
         out = self.stderr if options["json"] else self.stdout
-        stats = self._make_stats(options, bus, tally, pending)
+        stats = self._make_stats(options, bus, pending)
 
         def handle(change: Change) -> None:
             self._print(change, options["json"])
@@ -116,7 +116,7 @@ class Command(BaseCommand):
             for change in changes:
                 handle(change)
         else:
-            run_live(changes, pending, handle, stopped, conf.current().stop_seconds)
+            run_live(changes, pending, handle, lambda: None, stopped, conf.current().stop_seconds)
         tally.unsent, tally.overflowed = len(pending), pending.dropped
         for line in () if stats is None else stats.list_rows():
             self.stderr.write(line, style_func=str)
@@ -147,13 +147,11 @@ class Command(BaseCommand):
         should_stop = lambda: stopped.is_set() or time.monotonic() >= ends_at  # noqa: E731 - shorter
         return BusListener(bus, should_stop, tally, filters).listen()
 
-    def _make_stats(
-        self, options: dict[str, Any], bus: BusOptions | None, tally: Tally, pending: PendingChanges
-    ) -> Stats | None:
+    def _make_stats(self, options: dict[str, Any], bus: BusOptions | None, pending: PendingChanges) -> Stats | None:
         if options["stats"] is None:
             return None
         bitrate = RVC_BITRATE if bus is None else int(bus.others.get("bitrate") or RVC_BITRATE)
-        return Stats(lambda line: self.stderr.write(line, style_func=str), tally, pending, options["stats"], bitrate)
+        return Stats(lambda line: self.stderr.write(line, style_func=str), pending, options["stats"], bitrate)
 
     def _print(self, change: Change, as_json: bool) -> None:
         self.stdout.write(change.as_json() if as_json else str(change))
@@ -203,7 +201,7 @@ def require_bus(options: dict[str, Any]) -> BusOptions:
     return bus
 
 
-def make_sender(options: dict[str, Any], tally: Tally) -> Callable[[Change], None]:
+def make_sender(options: dict[str, Any], tally: Tally) -> Callable[[Any], None]:
     """Return the function that handles a change. It does nothing in a dry run, which must not require rules."""
     if options["dry_run"]:
         return lambda change: None
