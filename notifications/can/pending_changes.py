@@ -5,6 +5,7 @@ from collections import OrderedDict, defaultdict, deque
 from collections.abc import Hashable
 
 from notifications.can.changes import Change
+from notifications.can.tally import Tally
 
 MAX_PENDING = 10_000
 
@@ -15,13 +16,13 @@ class PendingChanges:
     Changes with the same key keep their order, so a severe change takes along those of its key that are before it. If
     the queue is full, the latest change of the least severe key is dropped and counted.
 
+    :param tally: counts the changes that were dropped, as overflowed.
     :param limit: the maximum number of changes.
-    :ivar dropped: the number of changes that were dropped.
     """
 
-    def __init__(self, limit: int = MAX_PENDING) -> None:
+    def __init__(self, tally: Tally, limit: int = MAX_PENDING) -> None:
+        self.tally = tally
         self.limit = limit
-        self.dropped = 0
         self._count = 0
         self._changes: dict[Hashable, deque[Change]] = {}
         # The keys by the severity of their worst change, the one that waits longest first.
@@ -43,7 +44,7 @@ class PendingChanges:
             if self._count > self.limit:
                 least = self._queues[min(self._queues)]
                 self._remove(next(reversed(least)), is_latest=True)
-                self.dropped += 1
+                self.tally.overflowed += 1
             self._condition.notify()
 
     def close(self) -> None:

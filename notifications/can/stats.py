@@ -94,7 +94,7 @@ class Stats:
 
     def _write_interval(self, timestamp: float) -> None:
         seconds = timestamp - (self._since or 0.0)
-        waiting = f"{len(self.pending)} changes waiting, {self.pending.dropped} dropped"
+        waiting = f"{len(self.pending)} changes waiting, {self.pending.tally.overflowed} dropped"
         for bus in self._recent or {"": 0}:
             load = self._recent_bits[bus] / seconds / self.bitrate
             self.write(f"{bus or 'bus'}: {self._recent[bus] / seconds:.0f} frames/s, load {load:.0%}, {waiting}")

@@ -5,11 +5,12 @@ import pytest
 
 from notifications.can.live import Every, run_live
 from notifications.can.pending_changes import PendingChanges
+from notifications.can.tally import Tally
 from tests.can.test_pending_changes import OneChange
 
 
 def run(changes, handle=lambda change: None, keep_up=lambda: None, stopped=None, stop_seconds=0.0):
-    pending = PendingChanges()
+    pending = PendingChanges(Tally())
     run_live(changes, pending, handle, keep_up, stopped or threading.Event(), stop_seconds)
     return pending
 

@@ -3,6 +3,7 @@ import pytest
 from notifications.can.frame import SilenceTick
 from notifications.can.pending_changes import PendingChanges
 from notifications.can.stats import MAX_ROWS, Stats
+from notifications.can.tally import Tally
 from tests.can.candump import START, frame
 from tests.can.test_pending_changes import OneChange
 
@@ -11,7 +12,7 @@ FULL = "0102030405060708"
 
 
 def run(items, waiting=(), **options):
-    lines, pending = [], PendingChanges()
+    lines, pending = [], PendingChanges(Tally())
     for change in waiting:
         pending.add(change)
     stats = Stats(lines.append, pending, **options)

@@ -99,7 +99,7 @@ class Command(BaseCommand):
         bus = None if options["replay"] else require_bus(options)
         send = make_sender(options, tally)
         bridge = Bridge(FaultTracker(tally, options["clear_after"]))
-        pending = PendingChanges()
+        pending = PendingChanges(tally)
         # With --json standard output has only JSON, so that programs can parse it.
         out = self.stderr if options["json"] else self.stdout
         stats = self._make_stats(options, bus, pending)
@@ -117,7 +117,7 @@ class Command(BaseCommand):
                 handle(change)
         else:
             run_live(changes, pending, handle, lambda: None, stopped, conf.current().stop_seconds)
-        tally.unsent, tally.overflowed = len(pending), pending.dropped
+        tally.unsent = len(pending)
         for line in () if stats is None else stats.list_rows():
             self.stderr.write(line, style_func=str)
         for standing in bridge.tracker.list_standing():
