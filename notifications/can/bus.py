@@ -26,7 +26,7 @@ logger = logging.getLogger("notifications.can")
 
 POLL_SECONDS = 0.2
 REOPEN_SECONDS = 30.0
-"""After this silence a bus is opened again: a serial adapter that was reset sends nothing until it is told to."""
+"""After this silence a bus is opened again: a serial adapter that was reset sends nothing until it is opened."""
 FIRST_DELAY, MAX_DELAY = 0.25, 30.0
 MAX_FAILURES = 20
 """So many frames in a row that cannot be read mean that the connection is lost."""

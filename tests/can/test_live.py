@@ -141,7 +141,7 @@ def test_a_sender_that_is_slow_at_the_end_leaves_changes(channel, vehicle, monke
     settings.NOTIFICATIONS = {"STOP_SECONDS": 0}
     vehicle[:] = [f"05450000{number:02X}02FFFF" for number in range(1, 40)]
     monkeypatch.setattr(
-        "notifications.management.commands.bridge_can.make_sender", lambda *_: lambda change: time.sleep(0.6)
+        "notifications.management.commands.bridge_can.Command._print", lambda self, change, as_json: time.sleep(0.6)
     )
     timer = threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGTERM))
     timer.start()
