@@ -1,25 +1,24 @@
-"""Read recordings with python-can, as fast as possible and without the pauses between frames."""
+"""Read recordings: those of candump with our own reader, and all others with python-can's."""
 
 import gzip
 import sqlite3
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from io import TextIOWrapper
 from pathlib import Path, PurePath
 from types import ModuleType
 from typing import Any
 
-from notifications.can.candump import CandumpLines
+from notifications.can.candump import read_candump
 from notifications.can.frame import Frame
 from notifications.can.tally import Tally
 from notifications.core import extras
 from notifications.exceptions import RecordingUnreadable
 
+CANDUMP = ".log"
 # The formats whose files this module opens, with python-can's readers. python-can opens files of other formats itself.
 READERS = {
-    ".log": ("CanutilsLogReader", "rt"),
     ".trc": ("TRCReader", "rt"),
     ".asc": ("ASCReader", "rt"),
     ".csv": ("CSVReader", "rt"),
@@ -65,22 +64,18 @@ def read_frames(path: Path, tally: Tally) -> Iterator[Frame]:
 
 
 def _iterate_frames(can: ModuleType, path: Path, tally: Tally) -> Iterator[Frame]:
-    with _open_messages(can, path, tally) as messages:
-        for message in messages:
-            yield Frame.of(message)
-
-
-@contextmanager
-def _open_messages(can: ModuleType, path: Path, tally: Tally) -> Iterator[Iterable[Any]]:
     is_gzipped = path.suffix.lower() == ".gz"
     suffix = PurePath(path.stem if is_gzipped else path.name).suffix.lower()
-    if suffix not in READERS:
+    if suffix == CANDUMP:
+        with _open_file(path, "rt", is_gzipped) as file:
+            yield from read_candump(file, tally)
+    elif suffix in READERS:
+        reader, mode = READERS[suffix]
+        with _open_file(path, mode, is_gzipped) as file:
+            yield from map(Frame.of, getattr(can, reader)(file))
+    else:
         with can.LogReader(path) as messages:
-            yield messages
-        return
-    reader, mode = READERS[suffix]
-    with _open_file(path, mode, is_gzipped) as file:
-        yield getattr(can, reader)(CandumpLines(file, tally) if suffix == ".log" else file)
+            yield from map(Frame.of, messages)
 
 
 def _open_file(path: Path, mode: str, is_gzipped: bool) -> Any:

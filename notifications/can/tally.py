@@ -18,6 +18,9 @@ OPTIONAL_LABELS = {
     "dropped": "reports beyond the limit of open faults",
     "suppressed": "reports not announced because of a flood",
     "already_sent": "notifications sent by an earlier replay",
+    "outages": "outages of the bus",
+    "overflowed": "changes dropped because too many waited to be sent",
+    "unsent": "changes not sent before the bridge stopped",
     "failed": "rules or sends failed (the log contains the errors)",
 }
 
@@ -40,6 +43,9 @@ class Tally:
     sent: int = 0
     spooled: int = 0
     failed: int = 0
+    outages: int = 0
+    overflowed: int = 0
+    unsent: int = 0
 
     def __str__(self) -> str:
         parts = [f"{getattr(self, name)} {words}" for name, words in LABELS.items()]

@@ -5,12 +5,12 @@ extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009
 rules, E012 preferences, E013 digests, E014 recipients of free text, E015 address fields, E016 themes, E017 topics, E020
 senders of emails, E021 SMTP without TLS, E022 no encryption keys, E023 no page for sensitive events, E024 tracking,
 E025 HTTP API, E026 webhooks, E030 databases, E031 database engine, E032 no template engine, E033 own templates
-not found, E034 foreign files, E035 magic links, E038 django.tasks.
+not found, E034 foreign files, E035 magic links, E038 django.tasks, E040 CAN bus.
 Warnings: W001 channel not configured, W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes,
 W006 settings outside of NOTIFICATIONS, W007 undeclared variables, W008 disabled, W009 another package, W010 no field
 for email, W013 static files not found, W014 nobody present, W015 secrets of webhooks in plain text, W016 no callbacks
-of phone services, W017 calls for events that are not critical. For deployment: W011 no link to unsubscribe, W012 link
-that fails.
+of phone services, W017 calls for events that are not critical, W020 CAN adapter that does not only listen. For
+deployment: W011 no link to unsubscribe, W012 link that fails.
 """
 
 from collections import defaultdict
@@ -24,6 +24,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 from notifications import conf
 from notifications.checks.api import check_api
+from notifications.checks.can import check_can_bus
 from notifications.checks.channels import (
     check_address_fields,
     check_channels,
@@ -184,6 +185,7 @@ CHECKS_WITH_VALID_SETTINGS: tuple[Callable[[], Messages], ...] = (
     check_address_fields,
     check_email_field,
     check_can_rules,
+    check_can_bus,
     check_celery,
     check_tasks,
     check_live_redis,

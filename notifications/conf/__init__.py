@@ -27,6 +27,7 @@ from notifications.conf.problem import (
     is_absolute,
     is_at_least_one,
     is_dict_of_texts,
+    is_dict_with_text_keys,
     is_list_of_keys,
     is_list_of_texts,
     is_not_negative,
@@ -175,6 +176,13 @@ class Conf:
         "", (str, PathLike), "str", "the absolute path of a folder, or empty for no spool", is_absolute
     )
     api: Mapping[str, Any] = option(dict, Mapping, "json", 'a dict such as {"THROTTLE": "600/m"}')
+    can_bus: Mapping[str, Any] = option(
+        dict,
+        Mapping,
+        "json",
+        'a dict of python-can\'s options of a bus, such as {"interface": "socketcan", "channel": "can0"}',
+        is_dict_with_text_keys,
+    )
     can_rules: str = option("", str, "str", "the dotted path of a callable(FaultChange) -> iterable of Send")
 
     def channel(self, name: str) -> ChannelConf | None:

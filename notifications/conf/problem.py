@@ -46,6 +46,10 @@ def is_dict_of_texts(value: Any) -> bool:
     return all(isinstance(item, str) for pair in value.items() for item in pair)
 
 
+def is_dict_with_text_keys(value: Any) -> bool:
+    return all(isinstance(key, str) for key in value)
+
+
 def is_list_of_texts(value: Any) -> bool:
     return all(isinstance(item, str) for item in value)
 

@@ -1,5 +1,8 @@
 import gzip
 import os
+import signal
+import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -184,6 +187,11 @@ def test_an_arbitrary_file_is_read_or_refused(tmp_path, suffix, content):
     ("options", "words"),
     [
         ({}, "Give either --replay FILE or --interface"),
+        ({"option": ["host"]}, "must be NAME=VALUE"),
+        ({"replay": "x.log", "option": ["host=x"]}, "require --interface"),
+        ({"replay": "x.log", "speed": 0.0}, "--speed must be more than 0"),
+        ({"interface": "virtual", "speed": 1.0}, "--speed requires --replay"),
+        ({"interface": "virtual", "watch": True, "json": True}, "allows neither --json nor --stats"),
         ({"replay": "x.log", "interface": "virtual"}, "not both"),
         ({"replay": "x.log", "seconds": 5.0}, "require --interface"),
         ({"replay": "x.log", "channel": "can0"}, "require --interface"),
@@ -195,6 +203,21 @@ def test_an_arbitrary_file_is_read_or_refused(tmp_path, suffix, content):
 def test_options_that_contradict_each_other_are_errors(options, words):
     with pytest.raises(CommandError, match=words):
         bridge(dry_run=True, **options)
+
+
+def test_a_replay_can_have_the_recorded_speed(tmp_path):
+    path = write(tmp_path, TWO_FAULTS)
+    began = time.monotonic()
+    assert faults(replay=path, speed=20.0) == EXPECTED
+    assert 7.0 / 20 <= time.monotonic() - began < 2.0
+
+
+def test_a_replay_stops_on_a_signal(tmp_path):
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    with pytest.raises(CommandError, match="stopped before the end of the recording"):
+        faults(replay=write(tmp_path, TWO_FAULTS), speed=0.01)
+    timer.join()
 
 
 def test_clear_after_is_the_silence_that_clears(tmp_path):
