@@ -1,70 +1,136 @@
-"""Convert CAN frames into changes of faults."""
+"""Convert CAN frames into changes of faults and alerts."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
 from notifications.can import addresses, dm1, dm_rv, transport
 from notifications.can.addresses import AddressBook
+from notifications.can.alert_tracker import AlertTracker
+from notifications.can.changes import Change
 from notifications.can.fault_tracker import FaultTracker
-from notifications.can.faults import FaultChange, Report
-from notifications.can.frame import Frame, SilenceTick
+from notifications.can.faults import Report
+from notifications.can.frame import DGN_MASK, MAX_TIMESTAMP, BusEvent, Frame, SilenceTick
+from notifications.can.signals import Reading, SignalDecoder
 from notifications.can.transport import Transport
 
 Decoder = Callable[[Frame], Report | None]
 
 DECODERS: Mapping[int, Decoder] = {dm_rv.DGN: dm_rv.decode, dm1.DGN: dm1.decode}
 """The decoder of diagnostic messages for each data group number. To support another protocol, add an entry."""
-RVC_DGNS = range(0x1FE00, 0x20000)
-"""Only RV-C devices send most of these."""
+FIRST_RVC_DGN = 0x1FE00
+"""Only RV-C devices send most messages from here on."""
 MAX_RVC_SOURCES = 4096
+MAX_READ_THINGS = 4096
 
 
 class Bridge:
-    """Processes the frames of all buses. It counts in the tally of the given tracker."""
+    """Processes the frames of all buses. It counts in the tally of the given tracker.
 
-    def __init__(self, tracker: FaultTracker) -> None:
+    :param alerts: the alerts of the rules; by default, only faults are tracked.
+    :param decoder: decodes the messages that rules need; None if they need none.
+    :param intervals: by message, how often rules in Python receive its readings, in seconds.
+    """
+
+    def __init__(
+        self,
+        tracker: FaultTracker,
+        alerts: AlertTracker | None = None,
+        decoder: SignalDecoder | None = None,
+        intervals: Mapping[str, float] | None = None,
+    ) -> None:
         self.tracker = tracker
         self.tally = tracker.tally
+        self.alerts = AlertTracker((), self.tally) if alerts is None else alerts
+        self._has_alerts = bool(self.alerts.rules)
+        self._decoder = decoder
+        self._readings = ReadingFeed(intervals or {})
         self._transport = Transport()
         self._addresses = AddressBook()
         self._rvc_sources: set[tuple[str, int]] = set()
 
-    def process(self, items: Iterable[Frame | SilenceTick]) -> Iterator[FaultChange]:
+    def process(self, items: Iterable[Frame | SilenceTick | BusEvent]) -> Iterator[Change]:
         """Yield each change as soon as it is known. Invalid frames are counted and skipped.
 
         At the end, faults that have ended are cleared without waiting for whether they come back.
         """
         for item in items:
-            yield from (
-                self.tracker.advance_to(item.timestamp) if isinstance(item, SilenceTick) else self._process_frame(item)
-            )
+            if changes := self._process_frame(item) if isinstance(item, Frame) else self._process_other(item):
+                yield from changes
         yield from self.tracker.finish()
+        yield from self.alerts.finish()
 
-    def _process_frame(self, frame: Frame) -> list[FaultChange]:
+    def list_standing(self) -> Iterator[Change]:
+        """Return the faults and alerts that are open, as they were raised and begun."""
+        yield from self.tracker.list_standing()
+        yield from self.alerts.list_standing()
+
+    def _process_other(self, item: SilenceTick | BusEvent) -> Sequence[Change]:
+        if isinstance(item, BusEvent) and item.kind == "lost":
+            return [*self.tracker.advance_to(item.timestamp), *self.alerts.lose_bus(item.bus, item.timestamp)]
+        return [*self.tracker.advance_to(item.timestamp), *self.alerts.advance_to(item.timestamp)]
+
+    def _process_frame(self, frame: Frame) -> list[Change]:
         self.tally.frames += 1
-        if not frame.has_valid_timestamp:
+        timestamp = frame.timestamp
+        # The condition is negated so that "nan" is malformed too.
+        if not 0 <= timestamp <= MAX_TIMESTAMP:
             self.tally.malformed += 1
             return []
-        return self.tracker.advance_to(frame.timestamp) + self._read(frame)
-
-    def _read(self, frame: Frame) -> list[FaultChange]:
-        if not frame.is_data_frame:
+        changes: list[Change] = []
+        changes += self.tracker.advance_to(timestamp)
+        if frame.is_error or frame.is_remote:
             self.tally.ignored += 1
-            return []
-        dgn = frame.dgn
+            return changes
+        if self._has_alerts:
+            source = frame.arbitration_id & 0xFF if frame.is_extended else None
+            changes += self.alerts.receive(timestamp, frame.bus, source)
+        if self._decoder is not None and (readings := self._decoder.decode(frame)):
+            changes += self._read(readings)
+        elif not frame.is_extended:
+            self.tally.ignored += 1
+            return changes
+        dgn = (frame.arbitration_id >> 8) & DGN_MASK
         if dgn in DECODERS:
-            return self._decode(frame)
+            changes += self._diagnose(frame)
+        elif frame.is_extended:
+            changes += self._follow(frame, dgn)
+        return changes
+
+    def _follow(self, frame: Frame, dgn: int) -> Sequence[Change]:
+        """Process a frame of the transport protocol or an address claim."""
+        if dgn >= FIRST_RVC_DGN:
+            source = (frame.bus, frame.arbitration_id & 0xFF)
+            if source not in self._rvc_sources and len(self._rvc_sources) < MAX_RVC_SOURCES:
+                self._rvc_sources.add(source)
+            return ()
         group = dgn & 0x1FF00
         if group in (transport.CONTROL, transport.DATA):
             message = self._transport.add(frame)
             self.tally.broken = self._transport.broken
-            return [] if message is None or message.dgn not in DECODERS else self._decode(message)
-        if group == addresses.CLAIM:
-            self._follow(frame)
-        elif dgn in RVC_DGNS and len(self._rvc_sources) < MAX_RVC_SOURCES:
-            self._rvc_sources.add((frame.bus, frame.source_address))
-        return []
+            return () if message is None else self._process_message(message)
+        if group == addresses.CLAIM and (moved := self._addresses.add_claim(frame)) is not None:
+            self.tracker.move_source(frame.bus, *moved)
+            return self.alerts.move_source(frame.bus, *moved)
+        return ()
 
-    def _decode(self, frame: Frame) -> list[FaultChange]:
+    def _process_message(self, message: Frame) -> Sequence[Change]:
+        """Process a message that came in several frames."""
+        changes: list[Change] = []
+        if message.dgn in DECODERS:
+            changes += self._diagnose(message)
+        if self._decoder is not None:
+            changes += self._read(self._decoder.decode(message))
+        return changes
+
+    def _read(self, readings: Iterable[Reading]) -> list[Change]:
+        changes: list[Change] = []
+        for reading in readings:
+            changes += self.alerts.add(reading)
+            if self._readings.takes(reading):
+                changes.append(reading)
+        return changes
+
+    def _diagnose(self, frame: Frame) -> Sequence[Change]:
         source = (frame.bus, frame.source_address)
         if frame.dgn == dm_rv.DGN and len(self._rvc_sources) < MAX_RVC_SOURCES:
             self._rvc_sources.add(source)
@@ -72,10 +138,27 @@ class Bridge:
         is_repeated = frame.dgn == dm1.DGN and source in self._rvc_sources and dm1.is_repeated_dm_rv(frame)
         if report is None or is_repeated:
             self.tally.ignored += 1
-            return []
+            return ()
         return self.tracker.add_report(report, frame.timestamp)
 
-    def _follow(self, frame: Frame) -> None:
-        moved = self._addresses.add_claim(frame)
-        if moved is not None:
-            self.tracker.move_source(frame.bus, *moved)
+
+class ReadingFeed:
+    """Decides which readings the rules in Python receive.
+
+    :param intervals: by message, the seconds between two readings of the same device and instance.
+    """
+
+    def __init__(self, intervals: Mapping[str, float]) -> None:
+        self._intervals = intervals
+        self._taken_at: OrderedDict[Hashable, float] = OrderedDict()
+
+    def takes(self, reading: Reading) -> bool:
+        interval = self._intervals.get(reading.message)
+        if interval is None:
+            return False
+        before = self._taken_at.pop(reading.key, None)
+        is_due = before is None or not 0 <= reading.timestamp - before < interval
+        self._taken_at[reading.key] = reading.timestamp if is_due or before is None else before
+        if len(self._taken_at) > MAX_READ_THINGS:
+            self._taken_at.popitem(last=False)
+        return is_due
