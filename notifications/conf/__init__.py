@@ -30,6 +30,7 @@ from notifications.conf.problem import (
     is_list_of_keys,
     is_list_of_texts,
     is_not_negative,
+    is_paths,
     is_permission,
     is_positive,
     is_rate,
@@ -175,7 +176,9 @@ class Conf:
         "", (str, PathLike), "str", "the absolute path of a folder, or empty for no spool", is_absolute
     )
     api: Mapping[str, Any] = option(dict, Mapping, "json", 'a dict such as {"THROTTLE": "600/m"}')
-    can_rules: str = option("", str, "str", "the dotted path of a callable(FaultChange) -> iterable of Send")
+    can_rules: tuple[str | PathLike[str], ...] = option(
+        (), (str, PathLike, list, tuple), "texts", "the absolute path of a rule file, or a list of these", is_paths
+    )
 
     def channel(self, name: str) -> ChannelConf | None:
         """Return the settings of a channel, or None if it is not configured or not enabled."""
@@ -228,6 +231,8 @@ def current() -> Conf:
 def _convert(key: str, value: Any) -> Any:
     if key == "RETRY_DELAYS":
         return parse_delays(value)
+    if key == "CAN_RULES" and isinstance(value, str | PathLike):
+        return (value,) if str(value) else ()
     return tuple(value) if isinstance(value, list) else value
 
 

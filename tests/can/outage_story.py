@@ -22,7 +22,8 @@ from django.db import connection  # noqa: E402
 from django.test import override_settings  # noqa: E402
 
 from notifications.can.faults import FaultChange  # noqa: E402
-from notifications.can.rules import Send  # noqa: E402
+from notifications.can.python_rules import can_rule  # noqa: E402
+from notifications.can.sends import Send  # noqa: E402
 from notifications.models import Cluster, InboxItem, Notification  # noqa: E402
 from notifications.recipients import Members  # noqa: E402
 
@@ -35,8 +36,9 @@ class Coach:
     cluster: Cluster
 
 
-def rules(change: FaultChange) -> list[Send]:
-    cluster = sys.modules["__main__"].Coach.cluster
+@can_rule
+def notify(change: FaultChange) -> list[Send]:
+    cluster = Coach.cluster
     return [Send("order_shipped", Members(cluster), cluster, {"order_number": change.correlation_id, "eta": None})]
 
 
@@ -86,7 +88,6 @@ def story(seconds: float) -> dict[str, object]:
 if __name__ == "__main__":
     site = {
         "SPOOL_DIR": sys.argv[1],
-        "CAN_RULES": "tests.can.outage_story.rules",
         "CHANNELS": {"email": {"ENABLED": False}},
     }
     with override_settings(NOTIFICATIONS=site):

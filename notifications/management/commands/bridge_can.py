@@ -13,15 +13,15 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error
 
-from notifications.can.bridge import Bridge
 from notifications.can.bus import listen
+from notifications.can.changes import Change
 from notifications.can.fault_tracker import MIN_SILENCE_SECONDS, FaultTracker
-from notifications.can.faults import FaultChange
 from notifications.can.frame import Frame, SilenceTick
 from notifications.can.recordings import read_frames
-from notifications.can.rules import Sender, load_rules
+from notifications.can.rules import RuleSet, load_rules
+from notifications.can.sender import Sender
 from notifications.can.tally import Tally
-from notifications.exceptions import KlaxonError
+from notifications.exceptions import KlaxonError, MissingExtra
 from notifications.management.base import check_tables
 
 
@@ -49,8 +49,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         check_options(options)
         tally = Tally()
-        send = make_sender(options, tally)
-        bridge = Bridge(FaultTracker(tally, options["clear_after"]))
+        rules = read_rules(options)
+        send = make_sender(options, rules, tally)
+        bridge = rules.make_bridge(FaultTracker(tally, options["clear_after"]))
         try:
             with stop_on_signals(live=bool(options["interface"])) as stopped:
                 for change in bridge.process(open_source(options, tally, stopped)):
@@ -60,11 +61,11 @@ class Command(BaseCommand):
             raise CommandError(f"{error} (So far: {tally})" if tally.frames else str(error)) from error
         # With --json standard output has only JSON, so that programs can parse it.
         out = self.stderr if options["json"] else self.stdout
-        for standing in bridge.tracker.list_standing():
+        for standing in bridge.list_standing():
             out.write(f"Still open: {standing}", style_func=str)
         out.write(str(tally), style_func=str)
 
-    def _print(self, change: FaultChange, as_json: bool) -> None:
+    def _print(self, change: Change, as_json: bool) -> None:
         self.stdout.write(change.as_json() if as_json else str(change))
         self.stdout.flush()
 
@@ -88,17 +89,25 @@ def check_options(options: dict[str, Any]) -> None:
         )
 
 
-def make_sender(options: dict[str, Any], tally: Tally) -> Callable[[FaultChange], None]:
-    """Return the function that handles a change. It does nothing in a dry run, which must not require rules."""
+def read_rules(options: dict[str, Any]) -> RuleSet:
+    """Return the rules. A dry run needs none.
+
+    :raises CommandError: if rules are wrong, or there are none.
+    """
+    try:
+        return load_rules(is_required=not options["dry_run"])
+    except (ImproperlyConfigured, MissingExtra) as error:
+        raise CommandError(str(error)) from error
+
+
+def make_sender(options: dict[str, Any], rules: RuleSet, tally: Tally) -> Callable[[Change], None]:
+    """Return the function that handles a change. It does nothing in a dry run."""
     if options["dry_run"]:
         return lambda change: None
     # A live bridge can start while the database is away, but not on a database that was never migrated.
     with suppress(Error):
         check_tables()
-    try:
-        return Sender(load_rules(), tally, survives_database_errors=bool(options["interface"])).send
-    except ImproperlyConfigured as error:
-        raise CommandError(str(error)) from error
+    return Sender(rules.make_sends, tally, survives_database_errors=bool(options["interface"])).send
 
 
 def open_source(options: dict[str, Any], tally: Tally, stopped: threading.Event) -> Iterator[Frame | SilenceTick]:
