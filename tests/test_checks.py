@@ -379,7 +379,7 @@ class TestExtrasE005:
 
     def test_can_rules_without_python_can_are_reported(self, settings, monkeypatch):
         monkeypatch.setitem(sys.modules, "can", None)
-        settings.NOTIFICATIONS = {**channels(), "CAN_RULES": "coach.rules.rules"}
+        settings.NOTIFICATIONS = {**channels(), "CAN_RULES": "/etc/rules.toml"}
         [message] = found("E005")
         assert "django-klaxon[can]" in message.hint
 

@@ -293,7 +293,7 @@ def test_every_key_is_read_from_the_environment_in_its_type(settings):
             IDLE_SECONDS="0.5",
             ERROR_PAUSE_SECONDS="2",
             SPOOL_DIR="/var/spool/shop",
-            CAN_RULES="coach.rules.rules",
+            CAN_RULES="/etc/coach/rules.toml,/etc/coach/more.toml",
             ENCRYPTION_KEYS="a2V5IG9mIHRoZSBkb2N1bWVudGF0aW9uIG9ubHkhISE=",
             CELERY="true",
             MAGIC_LINKS="true",
@@ -333,6 +333,23 @@ def test_every_key_is_read_from_the_environment_in_its_type(settings):
     assert current.digest_sections == "shop.digests.sections"
     assert current.digest_channels == ("email", "app")
     assert (current.critical_limit, current.throttle_depth) == ("500/h burst 50", 5000)
+    assert current.can_rules == ("/etc/coach/rules.toml", "/etc/coach/more.toml")
+
+
+@pytest.mark.parametrize("value", ["rules.toml", ["/etc/rules.toml", "rules.toml"], [1], "coach.rules.rules"])
+def test_paths_of_can_rules_must_be_absolute(settings, value):
+    settings.NOTIFICATIONS = {"CAN_RULES": value}
+    [problem] = conf.problems()
+    assert problem.hint == "It must be the absolute path of a rule file, or a list of these."
+
+
+@pytest.mark.parametrize(
+    ("value", "paths"),
+    [("", ()), ("/a.toml", ("/a.toml",)), (Path("/a.toml"), (Path("/a.toml"),)), (["/a.toml"], ("/a.toml",))],
+)
+def test_can_rules_can_be_one_path_or_several(settings, value, paths):
+    settings.NOTIFICATIONS = {"CAN_RULES": value}
+    assert conf.current().can_rules == paths
 
 
 def test_retries_can_be_disabled_by_the_environment(settings):

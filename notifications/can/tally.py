@@ -15,6 +15,10 @@ OPTIONAL_LABELS = {
     "repeated": "repeated",
     "flapped": "came back before they were cleared",
     "broken": "messages of several frames incomplete",
+    "begun": "alerts begun",
+    "ended": "alerts ended",
+    "implausible": "values implausible",
+    "undecoded": "messages that do not fit their definition",
     "dropped": "reports beyond the limit of open faults",
     "suppressed": "reports not announced because of a flood",
     "already_sent": "notifications sent by an earlier replay",
@@ -37,6 +41,10 @@ class Tally:
     flapped: int = 0
     broken: int = 0
     cleared: int = 0
+    begun: int = 0
+    ended: int = 0
+    implausible: int = 0
+    undecoded: int = 0
     dropped: int = 0
     suppressed: int = 0
     already_sent: int = 0

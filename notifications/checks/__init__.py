@@ -1,16 +1,16 @@
 """System checks: report configuration errors in advance, each with a hint.
 
 Errors: E001 settings, E002 missing template, E003 duplicate event name, E004 enum and registry differ, E005 missing
-extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ, E011 CAN
-rules, E012 preferences, E013 digests, E014 recipients of free text, E015 address fields, E016 themes, E017 topics, E020
-senders of emails, E021 SMTP without TLS, E022 no encryption keys, E023 no page for sensitive events, E024 tracking,
-E025 HTTP API, E026 webhooks, E030 databases, E031 database engine, E032 no template engine, E033 own templates
-not found, E034 foreign files, E035 magic links, E038 django.tasks, E040 CAN bus.
+extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009 old SQLite, E010 USE_TZ, E012
+preferences, E013 digests, E014 recipients of free text, E015 address fields, E016 themes, E017 topics, E020 senders of
+emails, E021 SMTP without TLS, E022 no encryption keys, E023 no page for sensitive events, E024 tracking, E025 HTTP API,
+E026 webhooks, E030 databases, E031 database engine, E032 no template engine, E033 own templates not found, E034 foreign
+files, E035 magic links, E036 CAN rules, E037 CAN rules in Python, E038 django.tasks, E040 CAN bus.
 Warnings: W001 channel not configured, W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes,
 W006 settings outside of NOTIFICATIONS, W007 undeclared variables, W008 disabled, W009 another package, W010 no field
 for email, W013 static files not found, W014 nobody present, W015 secrets of webhooks in plain text, W016 no callbacks
-of phone services, W017 calls for events that are not critical, W020 CAN adapter that does not only listen. For
-deployment: W011 no link to unsubscribe, W012 link that fails.
+of phone services, W017 calls for events that are not critical, W018 silent CAN buses, W020 CAN adapter that does not
+only listen. For deployment: W011 no link to unsubscribe, W012 link that fails.
 """
 
 from collections import defaultdict
@@ -25,6 +25,7 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from notifications import conf
 from notifications.checks.api import check_api
 from notifications.checks.can import check_can_bus
+from notifications.checks.can_rules import check_can_rules
 from notifications.checks.channels import (
     check_address_fields,
     check_channels,
@@ -37,7 +38,6 @@ from notifications.checks.databases import check_databases, check_engine, check_
 from notifications.checks.magic_links import check_magic_links
 from notifications.checks.package import check_files, check_path
 from notifications.checks.paths import (
-    check_can_rules,
     check_digest_sections,
     check_members_of,
     check_message_recipients,

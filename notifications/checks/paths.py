@@ -9,21 +9,10 @@ from django.core.checks import CheckMessage, Error
 from django.utils.module_loading import import_string
 
 from notifications import conf
-from notifications.checks.channels import missing_extra_error
 from notifications.conf import Conf
-from notifications.core import extras
 from notifications.sending.message import is_dotted_path
 
 Messages = Iterator[CheckMessage]
-
-
-def check_can_rules() -> Messages:
-    path = conf.current().can_rules
-    if path and not extras.is_installed("can"):
-        yield missing_extra_error("NOTIFICATIONS['CAN_RULES']", "can", "can")
-    elif path:
-        hint = "Set it to the dotted path of a callable(FaultChange) that returns an iterable of Send."
-        yield from _check_callable(path, "CAN_RULES", 1, hint, "klaxon.E011")
 
 
 def check_members_of() -> Messages:

@@ -31,6 +31,7 @@ from notifications.conf.problem import (
     is_list_of_keys,
     is_list_of_texts,
     is_not_negative,
+    is_paths,
     is_permission,
     is_positive,
     is_rate,
@@ -183,7 +184,9 @@ class Conf:
         'a dict of python-can\'s options of a bus, such as {"interface": "socketcan", "channel": "can0"}',
         is_dict_with_text_keys,
     )
-    can_rules: str = option("", str, "str", "the dotted path of a callable(FaultChange) -> iterable of Send")
+    can_rules: tuple[str | PathLike[str], ...] = option(
+        (), (str, PathLike, list, tuple), "texts", "the absolute path of a rule file, or a list of these", is_paths
+    )
 
     def channel(self, name: str) -> ChannelConf | None:
         """Return the settings of a channel, or None if it is not configured or not enabled."""
@@ -236,6 +239,8 @@ def current() -> Conf:
 def _convert(key: str, value: Any) -> Any:
     if key == "RETRY_DELAYS":
         return parse_delays(value)
+    if key == "CAN_RULES" and isinstance(value, str | PathLike):
+        return (value,) if str(value) else ()
     return tuple(value) if isinstance(value, list) else value
 
 

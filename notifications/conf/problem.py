@@ -78,6 +78,12 @@ def is_absolute(value: str | PathLike[str]) -> bool:
     return not str(value) or isabs(value)
 
 
+def is_paths(value: Any) -> bool:
+    """Return whether a value is an absolute path, a list of these, or empty."""
+    paths = [value] if isinstance(value, str | PathLike) else value
+    return all(isinstance(path, str | PathLike) and is_absolute(path) for path in paths)
+
+
 def is_time_span(value: Any) -> bool:
     """Return whether a value is empty or consists of two different times of day."""
     try:

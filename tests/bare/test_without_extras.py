@@ -74,7 +74,7 @@ def test_the_site_has_no_faults():
 @pytest.mark.parametrize(
     ("setting", "extra"),
     [
-        ({"CAN_RULES": "tests.bare.urls.path"}, "can"),
+        ({"CAN_RULES": "/etc/rules.toml"}, "can"),
         ({"CELERY": True}, "celery"),
         ({"CHANNELS": {"email": {"OPTIONS": {"backend": "anymail.backends.mailgun.EmailBackend"}}}}, "anymail"),
     ],

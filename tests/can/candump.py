@@ -24,6 +24,13 @@ def frame(data: str, after: float = 0.0, arbitration_id: int = DM_RV_FROM_44, bu
     return Frame(START + after, bus, arbitration_id, bytes.fromhex(data), **flags)
 
 
+def parse(line: str) -> Frame:
+    """Read a line such as ``(1700000000.0) can0 19FECA44#1545``."""
+    timestamp, bus, rest = line.split()
+    identifier, _hash, data = rest.partition("#")
+    return Frame(float(timestamp.strip("()")), bus, int(identifier, 16), bytes.fromhex(data), len(identifier) == 8)
+
+
 def write(folder: Path, text: str, name: str = "coach.log") -> Path:
     path = folder / name
     path.write_text(text, encoding="ascii")

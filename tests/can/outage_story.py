@@ -24,6 +24,7 @@ from django.db import connection  # noqa: E402
 from django.test import override_settings  # noqa: E402
 
 from notifications.can.faults import FaultChange  # noqa: E402
+from notifications.can.python_rules import can_rule  # noqa: E402
 from notifications.can.sends import Send  # noqa: E402
 from notifications.models import Cluster, InboxItem, Notification  # noqa: E402
 from notifications.recipients import Members  # noqa: E402
@@ -40,8 +41,9 @@ class Coach:
     cluster: Cluster
 
 
-def rules(change: FaultChange) -> list[Send]:
-    cluster = sys.modules["__main__"].Coach.cluster
+@can_rule
+def notify(change: FaultChange) -> list[Send]:
+    cluster = Coach.cluster
     return [Send("order_shipped", Members(cluster), cluster, {"order_number": change.correlation_id, "eta": None})]
 
 
@@ -97,7 +99,6 @@ def story() -> dict[str, object]:
 
 if __name__ == "__main__":
     site = {
-        "CAN_RULES": "tests.can.outage_story.rules",
         "CHANNELS": {"email": {"ENABLED": False}},
     }
     with override_settings(NOTIFICATIONS=site):

@@ -200,7 +200,7 @@ def test_a_database_of_another_make_is_answered_by_check(settings, own_events): 
 
 
 @pytest.mark.parametrize(
-    ("module", "written"), [("celery", {"CELERY": True}), ("can", {"CAN_RULES": "coach.rules.rules"})]
+    ("module", "written"), [("celery", {"CELERY": True}), ("can", {"CAN_RULES": "/etc/rules.toml"})]
 )
 def test_a_missing_extra_is_answered_by_check(module, written, monkeypatch, settings, own_events):  # noqa: F811
     monkeypatch.setitem(sys.modules, module, None)

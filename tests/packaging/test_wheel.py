@@ -48,6 +48,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
         "notifications/templates/notifications/message/email.txt",
         "notifications/templates/notifications/base.html",
         "notifications/management/commands/dispatch_notifications.py",
+        "notifications/can/rvc.dbc",
     ):
         assert needed in names
 
