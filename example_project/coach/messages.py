@@ -45,6 +45,10 @@ class SimulatedFrame(NamedTuple):
         """Return the line of a serial adapter (Lawicel's protocol)."""
         return self._spoil(f"T{self.arbitration_id:08X}{len(self.data)}{self.data.hex().upper()}\r".encode())
 
+    def as_socketcand(self, now: float) -> bytes:
+        """Return the text of a socketcand server."""
+        return self._spoil(f"< frame {self.arbitration_id:08X} {now:.6f} {self.data.hex().upper()} >".encode())
+
     def _spoil(self, line: bytes) -> bytes:
         if not self.damage:
             return line

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from example_project.coach.messages import SimulatedFrame
+from example_project.coach.socketcand_server import SocketcandServer
 
 POLL_SECONDS = 0.05
 SHORTEST_SLEEP = 0.004
@@ -19,6 +20,23 @@ class Output(Protocol):
 
     @property
     def has_listener(self) -> bool: ...
+
+
+class SocketcandOutput:
+    """The listener of a socketcand server."""
+
+    def __init__(self, server: SocketcandServer) -> None:
+        self._server = server
+
+    @property
+    def has_listener(self) -> bool:
+        return self._server.wait_for_client(0)
+
+    def send(self, frames: Iterable[SimulatedFrame]) -> None:
+        now = time.time()
+        text = b"".join(frame.as_socketcand(now) for frame in frames)
+        if text:
+            self._server.send_text(text.decode("latin-1"))
 
 
 def wait_for_listener(output: Output, seconds: float, should_stop: Callable[[], bool]) -> bool:

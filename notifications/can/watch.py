@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from django.core.management.base import OutputWrapper
+
 from notifications.core import extras
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ SNAPSHOT_SECONDS = 10.0
 RECENT_CHANGES = 5
 SEVERITIES = (("info", "cyan"), ("warning", "yellow"), ("CRITICAL", "bold white on red"))
 """The word and the colour of each severity, because not everybody sees colours."""
+NUMBERS = {"frames", "frames/s", "load", "seen", "for", "value"}
+FREE_TEXT = {"problem", "state", "signal", "name"}
+BUS_LETTERS = 16
 LOST = ("LOST", "bold white on red")
 CONNECTED = ("connected", "green")
 
@@ -100,6 +105,30 @@ class WatchState:
     losses: frozenset[str] = frozenset({"dropped", "malformed", "failed"})
 
 
+class UnchangedText:
+    """A stream for rich that writes to the output of a command without adding line ends, as that does."""
+
+    def __init__(self, output: OutputWrapper) -> None:
+        self._output = output
+
+    def write(self, text: str) -> None:
+        self._output.write(text, style_func=str, ending="")
+
+    def flush(self) -> None:
+        self._output.flush()
+
+    def isatty(self) -> bool:
+        return self._output.isatty()
+
+
+def make_console(output: OutputWrapper) -> "Console":
+    """Return a console that writes to the output of a command.
+
+    :raises MissingExtra: if rich is not installed.
+    """
+    return extras.import_optional("rich.console").Console(file=UnchangedText(output))
+
+
 class Watch:
     """Draws the state of a bridge until the block is left. Then the terminal is as before, and the last state is
     printed below it.
@@ -112,7 +141,7 @@ class Watch:
                 if watch.is_due:
                     watch.update(state())
 
-    :param console: a ``rich.console.Console``.
+    :param console: a ``rich.console.Console``, see :func:`make_console`.
     :param clock: returns seconds; for tests.
     :raises MissingExtra: if rich is not installed.
     """
@@ -120,7 +149,7 @@ class Watch:
     def __init__(self, console: "Console", clock: Callable[[], float] = time.monotonic) -> None:
         self.console = console
         self._clock = clock
-        self._rich = extras.import_optional("rich")
+        self._rich = {name: extras.import_optional(f"rich.{name}") for name in ("console", "live", "table", "text")}
         self._live: Any = None
         self._state: WatchState | None = None
         self._due_at = 0.0
@@ -138,9 +167,8 @@ class Watch:
 
     def __enter__(self) -> Self:
         if self.is_live:
-            live = extras.import_optional("rich.live")
             # The watch draws itself; a thread of rich would need time while the bus is read.
-            self._live = live.Live(
+            self._live = self._rich["live"].Live(
                 console=self.console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
             )
             self._live.start()
@@ -177,7 +205,7 @@ class Watch:
         parts: list[RenderableType] = [self._draw_header(state)]
         parts += [draw(state, count) for draw, count in zip(tables, rows, strict=True)]
         parts += [self._text(change, no_wrap=True, overflow="ellipsis") for change in self._changes]
-        return extras.import_optional("rich.console").Group(*parts)
+        return self._rich["console"].Group(*parts)
 
     def _draw_header(self, state: WatchState) -> "RenderableType":
         text = self._text(f"{datetime.fromtimestamp(state.now, UTC):%Y-%m-%d %H:%M:%S} UTC", "bold")
@@ -192,7 +220,7 @@ class Watch:
         problems = sorted(state.problems, key=lambda one: (-one.severity, one.since))
         for one in problems[:rows]:
             severity = self._text(*SEVERITIES[one.severity])
-            table.add_row(severity, *self._texts(one.bus, one.device, one.text, format_age(state.now - one.since)))
+            table.add_row(severity, *self._texts(shorten_bus(one.bus), one.device, one.text, format_age(state.now - one.since)))
         return self._end_table(table, len(problems) - rows, "none")
 
     def _draw_buses(self, state: WatchState, rows: int) -> "Table":
@@ -200,7 +228,7 @@ class Watch:
         for one in state.buses[:rows]:
             load = "" if one.load is None else f"{one.load:.0%}"
             connection = self._text(*(CONNECTED if one.is_connected else LOST))
-            table.add_row(self._text(one.name), connection, *self._texts(f"{one.frames:,}", f"{one.rate:,.0f}", load))
+            table.add_row(self._text(shorten_bus(one.name)), connection, *self._texts(f"{one.frames:,}", f"{one.rate:,.0f}", load))
         return self._end_table(table, len(state.buses) - rows, "no frames yet")
 
     def _draw_signals(self, state: WatchState, rows: int) -> "Table":
@@ -208,23 +236,25 @@ class Watch:
         for one in state.signals[:rows]:
             message = one.message if one.instance is None else f"{one.message} {one.instance}"
             address, age = format_address(one.source_address), format_age(state.now - one.timestamp)
-            table.add_row(*self._texts(message, one.bus, address, one.name, format_value(one), age))
+            table.add_row(*self._texts(message, shorten_bus(one.bus), address, one.name, format_value(one), age))
         return self._end_table(table, len(state.signals) - rows, "none that a rule reads")
 
     def _draw_devices(self, state: WatchState, rows: int) -> "Table":
         table = self._make_table("Devices", "address", "bus", "name", "frames", "seen")
         for one in state.devices[:rows]:
             address, age = format_address(one.source_address), format_age(state.now - one.last_seen)
-            table.add_row(*self._texts(address, one.bus, one.name, f"{one.frames:,}", age))
+            table.add_row(*self._texts(address, shorten_bus(one.bus), one.name, f"{one.frames:,}", age))
         return self._end_table(table, len(state.devices) - rows, "none")
 
     def _make_table(self, title: str, *columns: str) -> "Table":
-        table = extras.import_optional("rich.table").Table(
+        table = self._rich["table"].Table(
             title=title, title_justify="left", title_style="bold", box=None, expand=True, pad_edge=False
         )
         for column in columns:
-            is_number = column in ("frames", "frames/s", "load", "seen", "for", "value")
-            table.add_column(column, justify="right" if is_number else "left", no_wrap=True, header_style="dim")
+            justify = "right" if column in NUMBERS else "left"
+            # The column of the free text gets what the others leave.
+            ratio = 1 if column in FREE_TEXT else None
+            table.add_column(column, justify=justify, no_wrap=True, header_style="dim", ratio=ratio)
         return table
 
     def _end_table(self, table: "Table", missing: int, empty: str) -> "Table":
@@ -240,7 +270,7 @@ class Watch:
     def _text(self, words: str, style: str = "", **options: Any) -> Any:
         """Names come from the bus, so they must be neither markup nor control characters for the terminal."""
         printable = "".join(character if character.isprintable() else "?" for character in words)
-        return extras.import_optional("rich.text").Text(printable, style, **options)
+        return self._rich["text"].Text(printable, style, **options)
 
 
 def list_parts(state: WatchState) -> list[Sequence[Any]]:
@@ -269,6 +299,11 @@ def share_rows(wanted: Sequence[int], changes: int, height: int | None) -> list[
 
 def format_address(address: int) -> str:
     return f"0x{address:02X}"
+
+
+def shorten_bus(name: str) -> str:
+    """Return the end of a long name: the path of a serial adapter differs there."""
+    return name if len(name) <= BUS_LETTERS else "…" + name[1 - BUS_LETTERS :]
 
 
 def format_age(seconds: float) -> str:

@@ -13,6 +13,7 @@ EXTRA_BY_MODULE = {
     "inscriptis": "mail",
     "environ": "environ",
     "can": "can",
+    "rich": "can",
     "channels": "realtime",
     "redis": "realtime",
     "pywebpush": "push",

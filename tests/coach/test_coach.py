@@ -9,7 +9,7 @@ from django.db import OperationalError
 
 from example_project.coach.faults import KNOWN, device_name, event_for, rules
 from example_project.coach.notification_events import CoachEvents
-from example_project.coach.simulation import frames
+from example_project.coach.simulation import make_drive
 from notifications.can.faults import FaultChange
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.events import NOTIFICATION_EVENTS
@@ -120,7 +120,7 @@ def test_the_same_seed_writes_the_same_recording(tmp_path):
 
 
 def test_simulated_frames_are_in_order_and_a_healthy_device_is_never_silent_for_long():
-    drive = list(frames(300, seed=3))
+    drive = list(make_drive(300, seed=3))
     assert drive == sorted(drive)
     panel = [frame.after for frame in drive if frame.arbitration_id == 0x19FECA44]
     assert max(later - earlier for earlier, later in zip(panel, panel[1:], strict=False)) < 6
@@ -128,7 +128,14 @@ def test_simulated_frames_are_in_order_and_a_healthy_device_is_never_silent_for_
 
 @pytest.mark.parametrize(
     ("options", "told"),
-    [({"minutes": 0}, "between 1 and 1440"), ({"minutes": 1441}, "between"), ({"start": "noon"}, "such as 2026")],
+    [
+        ({"minutes": 0}, "more than 0 and at most 1440"),
+        ({"minutes": 1441}, "at most 1440"),
+        ({"minutes": float("nan")}, "at most 1440"),
+        ({"start": "noon"}, "such as 2026"),
+        ({"rate": 0}, "more than 0"),
+        ({"slcan": True}, "Give one of"),
+    ],
 )
 def test_simulations_that_cannot_work_are_told(tmp_path, options, told):
     with pytest.raises(CommandError, match=told):

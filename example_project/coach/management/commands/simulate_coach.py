@@ -12,9 +12,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from example_project.coach.messages import SimulatedFrame
-from example_project.coach.playing import Output, play, wait_for_listener
+from example_project.coach.playing import Output, SocketcandOutput, play, wait_for_listener
 from example_project.coach.simulation import SCRIPTS, fill
 from example_project.coach.slcan_adapter import SlcanAdapter
+from example_project.coach.socketcand_server import SocketcandServer
 
 LONGEST = 24 * 60
 START = "2026-01-01T08:00:00+00:00"
@@ -59,7 +60,7 @@ class Command(BaseCommand):
                 adapter.flush()
                 self.stdout.write(f"{adapter.lost} frames lost: the listener was too slow.")
         else:
-            raise NotImplementedError
+            self._serve_socketcand(frames, options)
 
     def _record(self, frames: Iterator[SimulatedFrame], options: dict[str, Any]) -> None:
         start = parse_start(options["start"])
@@ -69,6 +70,18 @@ class Command(BaseCommand):
         except OSError as error:
             raise CommandError(f"{options['path']!r} cannot be written: {error}") from error
         self.stdout.write(f"Replay it with: bridge_can --replay {options['path']}")
+
+    def _serve_socketcand(self, frames: Iterator[SimulatedFrame], options: dict[str, Any]) -> None:
+        server = SocketcandServer(options["socketcand"])
+        try:
+            server.start()
+        except (OSError, OverflowError) as error:
+            raise CommandError(f"Port {options['socketcand']} cannot be used: {error}. Give another one.") from error
+        try:
+            # bridge_can passes what it does not know itself to python-can.
+            self._play(frames, SocketcandOutput(server), f"--interface socketcand … port {server.port}", options)
+        finally:
+            server.stop()
 
     def _play(self, frames: Iterator[SimulatedFrame], output: Output, address: str, options: dict[str, Any]) -> None:
         self.stdout.write(f"Listen with: bridge_can {address}")
