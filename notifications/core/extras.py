@@ -13,7 +13,6 @@ EXTRA_BY_MODULE = {
     "inscriptis": "mail",
     "environ": "environ",
     "can": "can",
-    "rich": "can",
     "channels": "realtime",
     "redis": "realtime",
     "pywebpush": "push",
@@ -32,6 +31,7 @@ EXTRA_BY_MODULE = {
     "dns": "dns",
     "dkim": "dns",
     "cryptography": "encryption",
+    "rich": "can",
 }
 
 
