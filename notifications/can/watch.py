@@ -7,7 +7,8 @@ A terminal that cannot move its cursor, or a file, gets a snapshot every ten sec
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -18,7 +19,7 @@ from django.core.management.base import OutputWrapper
 from notifications.can.activity import Activity, Snapshot
 from notifications.can.changes import Change
 from notifications.can.signals import format_value
-from notifications.can.tally import OPTIONAL_LABELS, Tally
+from notifications.can.tally import Tally
 from notifications.core import extras
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ SEVERITIES = (("info", "cyan"), ("warning", "yellow"), ("CRITICAL", "bold white 
 LOST = ("LOST", "bold white on red")
 CONNECTED = ("connected", "green")
 ENDING = {"cleared", "ended"}
-LOSSES = ("malformed", "overflowed", "dropped", "failed")
-"""The counts of a tally that are shown if they are not 0."""
+LOSSES = {"malformed": "malformed", "overflowed": "changes dropped", "dropped": "reports dropped", "failed": "failed"}
+"""The counts of a tally that are shown if they are not 0, and their words."""
 
 NUMBERS = {"frames", "frames/s", "seen", "since", "value"}
 FREE_TEXT = {"problem", "state", "signal", "name"}
@@ -134,9 +135,10 @@ class Watch:
     ) -> None:
         self._stopped.set()
         self._thread.join()
-        if self._live is not None:
-            self._live.stop()
-        self.console.print(self.draw())
+        with log_lost_terminal():
+            if self._live is not None:
+                self._live.stop()
+            self.console.print(self.draw())
 
     def add_change(self, change: Change) -> None:
         """Show a change. Any thread may call this."""
@@ -170,25 +172,20 @@ class Watch:
 
     def _draw_until_stopped(self) -> None:
         seconds = REDRAW_SECONDS if self._live else SNAPSHOT_SECONDS
-        while not self._stopped.wait(seconds):
-            try:
+        with log_lost_terminal():
+            while not self._stopped.wait(seconds):
                 if self._live is None:
                     self.console.print(self.draw())
                 else:
                     self._live.update(self.draw(self.console.height), refresh=True)
-            except OSError as error:
-                # The terminal was closed. That must not end the bridge.
-                logger.warning("The watch cannot write to its terminal and ends: %s", error)
-                return
 
     def _draw_header(self, snapshot: Snapshot) -> "RenderableType":
         now = "no frames yet" if snapshot.now is None else f"{to_time(snapshot.now):%Y-%m-%d %H:%M:%S} UTC"
         text = self._text(now, "bold", no_wrap=True, overflow="ellipsis")
-        text.append(f"  {self._tally.frames:,} frames read, {len(self._pending):,} changes wait to be sent")
-        labels = {**OPTIONAL_LABELS, "malformed": "malformed"}
-        for name in LOSSES:
+        text.append(f"  {self._tally.frames:,} frames, {len(self._pending):,} changes waiting")
+        for name, words in LOSSES.items():
             if count := getattr(self._tally, name):
-                text.append(f", {count:,} {labels[name]}", "bold red")
+                text.append(f", {count:,} {words}", "bold red")
         return text
 
     def _draw_problems(self, problems: Sequence[Problem], snapshot: Snapshot) -> tuple[Sequence[str], list[list[Any]]]:
@@ -265,6 +262,15 @@ class Watch:
         """Names come from the bus, so they must be neither markup nor control characters for the terminal."""
         printable = "".join(character if character.isprintable() else "?" for character in words)
         return self._rich["text"].Text(printable, style, **options)
+
+
+@contextmanager
+def log_lost_terminal() -> Iterator[None]:
+    """Log that the terminal was closed: that ends the watch, and must not end the bridge."""
+    try:
+        yield
+    except OSError as error:
+        logger.warning("The watch cannot write to its terminal: %s", error)
 
 
 def make_problem(change: Change, since: datetime) -> Problem:

@@ -144,7 +144,7 @@ class TestWatch:
         items = [dm_rv(-3), dm_rv(0, 0x5E), BusEvent("lost", NOW, "/dev/serial/by-id/usb-ADAPTER")]
         shown = show(make_watch(items, changes, overflowed=3, malformed=1_000))
         for words in (
-            "2023-11-14 22:13:20 UTC  3 frames read, 0 changes wait to be sent, 1,000 malformed, 3 changes dropped",
+            "2023-11-14 22:13:20 UTC  3 frames, 0 changes waiting, 1,000 malformed, 3 changes dropped",
             "CRITICAL  can0  0x5E  SPN 73 not responding (FMI 7)",
             "warning   can0        battery DcVoltage is 11.8 V",
             "connected",
