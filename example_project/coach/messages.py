@@ -9,9 +9,10 @@ DC_SOURCE_STATUS_1, TANK_STATUS, GAS_SENSOR_STATUS = 0x1FFFD, 0x1FFB7, 0x1FFF5
 WATERHEATER_STATUS, GENERATOR_STATUS_1, THERMOSTAT_AMBIENT_STATUS = 0x1FFF7, 0x1FFDC, 0x1FF9C
 DC_DIMMER_STATUS_3 = 0x1FEDA
 
-ENGINE, PANEL, GENERATOR, GAS_DETECTOR, THERMOSTAT, FURNACE, WATER_HEATER, WATER_PUMP = 0, 68, 64, 77, 88, 94, 101, 112
+ENGINE, GENERATOR, PANEL, BATTERY_MONITOR, TANKS, THERMOSTAT = 0, 64, 68, 69, 72, 88
+FURNACE, WATER_HEATER, GAS_DETECTOR, WATER_PUMP = 94, 101, 120, 127
 """Source addresses. Except for the engine's, they are also the default source addresses of RV-C."""
-HOUSE_BATTERY, BATTERY_MONITOR = 1, 120
+HOUSE_BATTERY, BEST_SOURCE = 1, 120
 FRESH, BLACK, GREY = 0, 1, 2
 LP_GAS = 2
 RUNNING = 0b0101
@@ -69,13 +70,14 @@ def encode_temperature(celsius: float) -> bytes:
 
 def make_battery(after: float, volts: float, amperes: float) -> SimulatedFrame:
     """DC_SOURCE_STATUS_1 of the house battery; 0.05 V and 0.001 A for each step."""
-    data = bytes([HOUSE_BATTERY, BATTERY_MONITOR]) + round(volts / 0.05).to_bytes(2, "little")
-    return make_frame(after, DC_SOURCE_STATUS_1, PANEL, data + (NO_CURRENT + round(amperes * 1000)).to_bytes(4, "little"))
+    data = bytes([HOUSE_BATTERY, BEST_SOURCE]) + round(volts / 0.05).to_bytes(2, "little")
+    data += (NO_CURRENT + round(amperes * 1000)).to_bytes(4, "little")
+    return make_frame(after, DC_SOURCE_STATUS_1, BATTERY_MONITOR, data)
 
 
 def make_tank(after: float, tank: int, level: int) -> SimulatedFrame:
     """TANK_STATUS; the level is a number of 32nds."""
-    return make_frame(after, TANK_STATUS, PANEL, bytes([tank, level, TANK_RESOLUTION]))
+    return make_frame(after, TANK_STATUS, TANKS, bytes([tank, level, TANK_RESOLUTION]))
 
 
 def make_gas_sensor(after: float, ppm: int, is_alarm: bool) -> SimulatedFrame:
@@ -118,9 +120,7 @@ def make_dm_rv(after: float, device: int, lamp: int, spn: int, fmi: int, count: 
     return make_frame(after, DM_RV, device, data)
 
 
-def make_dm1(
-    after: float, source: int, lamps: int, faults: Sequence[tuple[int, int, int]]
-) -> list[SimulatedFrame]:
+def make_dm1(after: float, source: int, lamps: int, faults: Sequence[tuple[int, int, int]]) -> list[SimulatedFrame]:
     """DM1 of J1939 with (SPN, FMI, count) for each fault. The lowest byte of the SPN comes first.
 
     More than one fault requires a broadcast of several frames (BAM), whose packets follow each other after 50 ms.

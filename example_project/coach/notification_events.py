@@ -19,6 +19,7 @@ FAULT = {
     "count": int | None,
     "at": datetime,
 }
+ALERT = {"problem": str, "value": str, "instance": int | None, "bus": str, "at": datetime}
 LOGGABLE = ("device", "spn", "fmi", "at")
 DEDUP_KEYS = ("device", "instance", "spn", "fmi")
 
@@ -34,6 +35,12 @@ class CoachEvents(Enum):
     COACH_FAULT_CRITICAL = "coach_fault_critical"
     COACH_FAULT_WARNING = "coach_fault_warning"
     COACH_FAULT_CLEARED = "coach_fault_cleared"
+    COACH_GAS_LEAK = "coach_gas_leak"
+    COACH_BATTERY_LOW = "coach_battery_low"
+    COACH_TANK_FULL = "coach_tank_full"
+    COACH_DEVICE_SILENT = "coach_device_silent"
+    COACH_BUS_SILENT = "coach_bus_silent"
+    COACH_ALL_CLEAR = "coach_all_clear"
 
 
 register(
@@ -73,3 +80,30 @@ register(
         dedup_keys=DEDUP_KEYS,
     ),
 )
+
+
+def register_alert(
+    event: CoachEvents,
+    priority: NotificationPriority,
+    category: str,
+    channels: tuple[NotificationChannel, ...] = (EMAIL, APP),
+) -> None:
+    """Register an event of the rule file. The bridge sends each alert once, so the event needs no deduplication."""
+    register(
+        event,
+        NotificationEvent(
+            priority=priority,
+            supported_channels=list(channels),
+            context=ALERT,
+            category=category,
+            loggable=("problem", "value", "at"),
+        ),
+    )
+
+
+register_alert(CoachEvents.COACH_GAS_LEAK, NotificationPriority.CRITICAL, "safety")
+register_alert(CoachEvents.COACH_BATTERY_LOW, NotificationPriority.HIGH, "comfort")
+register_alert(CoachEvents.COACH_TANK_FULL, NotificationPriority.MEDIUM, "comfort", (APP,))
+register_alert(CoachEvents.COACH_DEVICE_SILENT, NotificationPriority.HIGH, "maintenance")
+register_alert(CoachEvents.COACH_BUS_SILENT, NotificationPriority.HIGH, "maintenance")
+register_alert(CoachEvents.COACH_ALL_CLEAR, NotificationPriority.LOW, "comfort", (APP,))

@@ -23,8 +23,8 @@ LONGEST_PAUSE = 1.0
 DAMAGED = 0.03
 """The part of frames that are damaged in the script ``damage``."""
 DEVICES = (
-    rvc.ENGINE, rvc.PANEL, rvc.GENERATOR, rvc.GAS_DETECTOR, rvc.THERMOSTAT, rvc.FURNACE, rvc.WATER_HEATER,
-    rvc.WATER_PUMP,
+    rvc.ENGINE, rvc.GENERATOR, rvc.PANEL, rvc.BATTERY_MONITOR, rvc.TANKS, rvc.THERMOSTAT, rvc.FURNACE,
+    rvc.WATER_HEATER, rvc.GAS_DETECTOR, rvc.WATER_PUMP,
 )  # fmt: skip
 LIGHTS = range(0x90, 0xA0)
 """The source addresses of dimmers, which fill the bus."""
@@ -191,6 +191,13 @@ def _random_frames(rate: float) -> Source:
 
 
 HEALTHY_PARTS: tuple[Source, ...] = (_claims, _battery, _tanks, _gas_sensor, _comfort, _generator)
+FAULTY_DEVICES: tuple[Source, ...] = (
+    *_healthy_devices(*DEVICES[1:6], rvc.GAS_DETECTOR),
+    _diagnosed(WATER_HEATER_COLD),
+    _worsening_furnace,
+    _flapping_pump,
+    _engine,
+)
 
 
 # The scripts
@@ -209,9 +216,13 @@ def make_healthy(seconds: float, seed: int) -> Frames:
 
 def make_faults(seconds: float, seed: int) -> Frames:
     """A lamp that turns from yellow to red, a loose contact, and an engine with two faults at the same time."""
-    parts = [*HEALTHY_PARTS, *_healthy_devices(rvc.PANEL, rvc.GENERATOR, rvc.GAS_DETECTOR, rvc.THERMOSTAT)]
-    parts += [_diagnosed(WATER_HEATER_COLD), _worsening_furnace, _flapping_pump, _engine]
-    return _play(parts, seconds, seed)
+    return _play([*HEALTHY_PARTS, *FAULTY_DEVICES], seconds, seed)
+
+
+def make_bad_day(seconds: float, seed: int) -> Frames:
+    """The same faults, while the battery becomes empty and the black tank full."""
+    parts = {_battery: _battery_at_night, _tanks: _filling_tanks}
+    return _play([*(parts.get(part, part) for part in HEALTHY_PARTS), *FAULTY_DEVICES], seconds, seed)
 
 
 def make_battery_night(seconds: float, seed: int) -> Frames:
@@ -262,6 +273,7 @@ SCRIPTS: dict[str, Callable[[float, int], Frames]] = {
     "drive": make_drive,
     "healthy": make_healthy,
     "faults": make_faults,
+    "bad-day": make_bad_day,
     "battery-night": make_battery_night,
     "gas-leak": make_gas_leak,
     "tanks": make_tanks,

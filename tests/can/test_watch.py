@@ -67,7 +67,9 @@ def console(**options):
 def make_watch(items=(), changes=(), target=None, decoder=None, **counts) -> Watch:
     activity = Activity(decoder)
     frames = list(activity.observe(items))
-    watch = Watch(target or console(), activity, Tally(frames=len(frames), **counts), [], lambda one: NAMES.get(one, ""))
+    watch = Watch(
+        target or console(), activity, Tally(frames=len(frames), **counts), [], lambda one: NAMES.get(one, "")
+    )
     for change in changes:
         watch.add_change(change)
     return watch

@@ -221,7 +221,7 @@ def test_the_command_serves_an_adapter_and_ends_with_its_script(simulating):
 
 def test_the_command_serves_socketcand(simulating):
     out = simulating(socketcand=0, script="drive")
-    with socket.create_connection(("127.0.0.1", int(out.find(r"port (\d+)")))) as client:
+    with socket.create_connection(("127.0.0.1", int(out.find(r"port=(\d+)")))) as client:
         for command in (b"< open can0 >", b"< rawmode >"):
             client.recv(100)
             client.sendall(command)

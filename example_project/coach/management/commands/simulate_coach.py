@@ -15,7 +15,7 @@ from example_project.coach.messages import SimulatedFrame
 from example_project.coach.playing import Output, SocketcandOutput, play, wait_for_listener
 from example_project.coach.simulation import SCRIPTS, fill
 from example_project.coach.slcan_adapter import SlcanAdapter
-from example_project.coach.socketcand_server import SocketcandServer
+from example_project.coach.socketcand_server import HOST, SocketcandServer
 
 LONGEST = 24 * 60
 START = "2026-01-01T08:00:00+00:00"
@@ -78,8 +78,8 @@ class Command(BaseCommand):
         except (OSError, OverflowError) as error:
             raise CommandError(f"Port {options['socketcand']} cannot be used: {error}. Give another one.") from error
         try:
-            # bridge_can passes what it does not know itself to python-can.
-            self._play(frames, SocketcandOutput(server), f"--interface socketcand … port {server.port}", options)
+            address = f"--interface socketcand --channel can0 --option host={HOST} --option port={server.port}"
+            self._play(frames, SocketcandOutput(server), address, options)
         finally:
             server.stop()
 
