@@ -1,11 +1,14 @@
-"""A serial CAN adapter that is not there: a pseudo-terminal that speaks Lawicel's protocol, which python-can calls slcan.
+"""A serial CAN adapter that is not there: a pseudo-terminal that speaks Lawicel's protocol, called slcan.
 
 It answers the commands that open, close and configure the channel. Like a real adapter it never waits for its reader:
 what does not fit into its buffer is lost, and counted.
 """
 
+import fcntl
 import os
 import select
+import sys
+import termios
 import threading
 import time
 import tty
@@ -20,7 +23,6 @@ ANSWERS = {b"V": b"V1013\r", b"N": b"NK001\r", b"F": b"F00\r"}
 OPENING, CONFIGURING, SENDING = b"OL", b"SsYZXWMm", b"tTrRdDbB"
 BUFFER_BYTES = 1 << 20
 POLL_SECONDS = 0.05
-LINGER_SECONDS = 0.5
 
 
 class SlcanAdapter:
@@ -72,10 +74,16 @@ class SlcanAdapter:
     def flush(self, seconds: float = 10.0) -> None:
         """Wait until the listener has everything, or for at most this time."""
         ends_at = time.monotonic() + seconds
-        while self._buffer and time.monotonic() < ends_at:
-            time.sleep(POLL_SECONDS)
         # The kernel discards what the listener has not read when the terminal is closed.
-        time.sleep(LINGER_SECONDS)
+        while (self._buffer or self._count_unread()) and time.monotonic() < ends_at:
+            time.sleep(POLL_SECONDS)
+
+    def _count_unread(self) -> int:
+        side = os.open(self.path, os.O_RDWR | os.O_NOCTTY)
+        try:
+            return int.from_bytes(fcntl.ioctl(side, termios.FIONREAD, bytes(4)), sys.byteorder)
+        finally:
+            os.close(side)
 
     def close(self) -> None:
         """Hang up, as when the adapter is unplugged."""
