@@ -91,11 +91,10 @@ NOTIFICATIONS = {
     "BASE_URL": "http://127.0.0.1:8000",
     "LIMITS": LIMITS,
     "DIGEST_SECTIONS": "example_project.residency.digests.sections",
-    "CAN_RULES": "example_project.coach.faults.rules",
-    # For a moving coach: the outbox has a limit, and faults are spooled while the database is away.
+    "CAN_RULES": BASE_DIR / "example_project/coach/rules.toml",
+    # For a moving coach: the outbox has a limit.
     "QUEUE_LIMIT": QUEUE_LIMIT,
     "QUEUE_FULL": "shed",
     "SPOOL_DIR": VAR / "spool",
     **from_env(env),
 }
-COACH_SLUG = env("COACH_SLUG", default="coach")

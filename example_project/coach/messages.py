@@ -114,9 +114,12 @@ def make_healthy_dm_rv(after: float, device: int) -> SimulatedFrame:
     return make_frame(after, DM_RV, device, bytes([RUNNING, device]))
 
 
-def make_dm_rv(after: float, device: int, lamp: int, spn: int, fmi: int, count: int) -> SimulatedFrame:
-    """DM_RV with a fault of a device that has no instances. The highest bits of the SPN come first."""
-    data = bytes([RUNNING | lamp, device, 0, spn >> 3, (spn & 0b111) << 5 | fmi, count])
+def make_dm_rv(
+    after: float, device: int, lamp: int, spn: int, fmi: int, count: int, instance: int | None = None
+) -> SimulatedFrame:
+    """DM_RV with a fault. The highest bits of the SPN come first, then the instance, if the device has several."""
+    high = [0, spn >> 3] if instance is None else [spn >> 3, instance]
+    data = bytes([RUNNING | lamp, device, *high, (spn & 0b111) << 5 | fmi, count])
     return make_frame(after, DM_RV, device, data)
 
 

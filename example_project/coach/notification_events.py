@@ -11,6 +11,7 @@ EMAIL, APP = NotificationChannel.EMAIL, NotificationChannel.APP
 
 FAULT = {
     "device": str,
+    "part": str,
     "problem": str,
     "instance": int | None,
     "spn": int,
@@ -19,7 +20,8 @@ FAULT = {
     "count": int | None,
     "at": datetime,
 }
-ALERT = {"problem": str, "value": str, "instance": int | None, "bus": str, "at": datetime}
+ALERT = {"problem": str, "bus": str, "at": datetime}
+FLOOD = {"text": str, "bus": str, "count": int, "source_count": int, "at": datetime}
 LOGGABLE = ("device", "spn", "fmi", "at")
 DEDUP_KEYS = ("device", "instance", "spn", "fmi")
 
@@ -35,6 +37,7 @@ class CoachEvents(Enum):
     COACH_FAULT_CRITICAL = "coach_fault_critical"
     COACH_FAULT_WARNING = "coach_fault_warning"
     COACH_FAULT_CLEARED = "coach_fault_cleared"
+    COACH_FAULT_FLOOD = "coach_fault_flood"
     COACH_GAS_LEAK = "coach_gas_leak"
     COACH_BATTERY_LOW = "coach_battery_low"
     COACH_TANK_FULL = "coach_tank_full"
@@ -80,6 +83,16 @@ register(
         dedup_keys=DEDUP_KEYS,
     ),
 )
+register(
+    CoachEvents.COACH_FAULT_FLOOD,
+    NotificationEvent(
+        priority=NotificationPriority.MEDIUM,
+        supported_channels=[EMAIL, APP],
+        context=FLOOD,
+        category="maintenance",
+        loggable=("bus", "count", "at"),
+    ),
+)
 
 
 def register_alert(
@@ -96,7 +109,7 @@ def register_alert(
             supported_channels=list(channels),
             context=ALERT,
             category=category,
-            loggable=("problem", "value", "at"),
+            loggable=("problem", "bus", "at"),
         ),
     )
 

@@ -41,9 +41,10 @@ class Trouble:
     fmi: int
     begins: float
     ends: float
+    instance: int | None = None
 
 
-WATER_HEATER_COLD = Trouble(rvc.WATER_HEATER, rvc.YELLOW, spn=131, fmi=1, begins=0.2, ends=0.8)
+WATER_HEATER_COLD = Trouble(rvc.WATER_HEATER, rvc.YELLOW, spn=9, fmi=1, begins=0.2, ends=0.8, instance=1)
 FURNACE_STUCK = Trouble(rvc.FURNACE, rvc.RED, spn=73, fmi=7, begins=0.4, ends=0.7)
 
 
@@ -131,7 +132,8 @@ def _diagnosed(trouble: Trouble) -> Source:
         for after in _times(HEALTHY_EVERY, begins, random):
             yield rvc.make_healthy_dm_rv(after, trouble.device)
         for after in _times(FAULTY_EVERY, ends - begins, random):
-            yield rvc.make_dm_rv(begins + after, trouble.device, trouble.lamp, trouble.spn, trouble.fmi, count)
+            fault = (trouble.lamp, trouble.spn, trouble.fmi, count, trouble.instance)
+            yield rvc.make_dm_rv(begins + after, trouble.device, *fault)
         for after in _times(HEALTHY_EVERY, seconds - ends, random):
             yield rvc.make_healthy_dm_rv(ends + after, trouble.device)
 

@@ -1,6 +1,5 @@
 """The users of the demonstration. Each is named after their part."""
 
-from django.conf import settings
 from django.contrib.auth.models import User
 
 from notifications.models import Cluster, UserSettings
@@ -15,7 +14,7 @@ def create_people() -> tuple[Cluster, Cluster]:
     The residents have different preferences.
     """
     estate = Cluster.objects.create(name="Rosewood Estate", slug=ESTATE_SLUG)
-    coach = Cluster.objects.create(name="The coach", slug=settings.COACH_SLUG)
+    coach = Cluster.objects.create(name="The coach", slug="coach")
     estate.members.set([_user("resident"), _user("without-email"), _user("opted-out")])
     coach.members.add(_user("driver"))
     _user("neighbour")
