@@ -28,4 +28,5 @@ def warn_of_minor_faults(change: Change) -> Iterator[Send]:
     coach = get_cluster_model()._default_manager.get(slug="coach")
     event, facts = EVENTS[change.kind], find_facts(change)
     declared = NOTIFICATION_EVENTS[event].context or {}
-    yield Send(event, Members(coach), coach, {name: facts[name] for name in declared})
+    options = {"correlation_id": change.correlation_id}
+    yield Send(event, Members(coach), coach, {name: facts[name] for name in declared}, options)
