@@ -18,7 +18,7 @@ from django.core.management.base import OutputWrapper
 
 from notifications.can.activity import Activity, Snapshot
 from notifications.can.changes import Change
-from notifications.can.signals import format_value
+from notifications.can.signals import Reading, format_value
 from notifications.can.tally import Tally
 from notifications.core import extras
 
@@ -142,6 +142,9 @@ class Watch:
 
     def add_change(self, change: Change) -> None:
         """Show a change. Any thread may call this."""
+        if isinstance(change, Reading):
+            # It is among the signals already.
+            return
         with self._lock:
             self._recent.append(str(change))
             if change.kind in ENDING:
