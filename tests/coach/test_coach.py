@@ -197,7 +197,7 @@ def run_script(tmp_path, script: str, minutes: float) -> list[tuple[str, str]]:
     simulate(tmp_path / "coach.log", script=script, minutes=minutes)
     bridge(replay=tmp_path / "coach.log")
     Dispatcher().run_until_idle()
-    items = InboxItem.objects.order_by("pk").select_related("delivery__notification")
+    items = InboxItem.objects.order_by("delivery__notification_id").select_related("delivery__notification")
     return [(item.delivery.notification.event, item.title) for item in items]
 
 
@@ -211,7 +211,7 @@ def test_without_an_alert_there_is_no_notification_of_one(tmp_path, coach, scrip
 
 @pytest.mark.needs("can", "cantools")
 def test_a_night_with_a_low_battery_gives_one_warning_and_one_all_clear(tmp_path, coach):
-    [low, clear] = run_script(tmp_path, "battery-night", 120)
+    [low, clear] = run_script(tmp_path, "battery-night", 60)
     assert low[0] == "coach_battery_low"
     assert low[1].startswith("Battery low: House battery at 11.")
     assert clear[0] == "coach_all_clear"
