@@ -144,7 +144,7 @@ def _worsening_furnace(seconds: float, random: Random) -> Frames:
     """A yellow lamp that becomes red."""
     for after in _times(FAULTY_EVERY, seconds, random):
         part = after / seconds
-        if 0.2 <= part < 0.7:
+        if 0.2 <= part < 0.8:
             yield rvc.make_dm_rv(after, rvc.FURNACE, rvc.YELLOW if part < 0.4 else rvc.RED, spn=73, fmi=7, count=1)
         elif round(after) % round(HEALTHY_EVERY) == 0:
             yield rvc.make_healthy_dm_rv(after, rvc.FURNACE)

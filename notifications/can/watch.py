@@ -18,7 +18,9 @@ from django.core.management.base import OutputWrapper
 
 from notifications.can.activity import Activity, Snapshot
 from notifications.can.changes import Change
+from notifications.can.faults import FaultChange
 from notifications.can.signals import Reading, format_value
+from notifications.can.spn_names import find_spn_name
 from notifications.can.tally import Tally
 from notifications.core import extras
 
@@ -40,8 +42,8 @@ ENDING = {"cleared", "ended"}
 LOSSES = {"malformed": "malformed", "overflowed": "changes dropped", "dropped": "reports dropped", "failed": "failed"}
 """The counts of a tally that are shown if they are not 0, and their words."""
 
-NUMBERS = {"frames", "frames/s", "seen", "since", "value"}
-FREE_TEXT = {"problem", "state", "signal", "name"}
+NUMBERS = {"frames", "frames/s", "seen", "since"}
+FREE_TEXT = {"problem", "state", "values", "name"}
 BUS_LETTERS = 16
 LINES_PER_TABLE = 3
 """The title, the header, and the line that says how many rows are missing."""
@@ -53,7 +55,7 @@ class Problem:
 
     severity: int
     bus: str
-    source: str
+    source: int | None
     text: str
     since: datetime
 
@@ -196,7 +198,7 @@ class Watch:
             [
                 SEVERITIES[one.severity],
                 shorten_bus(one.bus),
-                one.source,
+                self._describe_source(one.source),
                 one.text,
                 format_age((snapshot.now or 0.0) - one.since.timestamp()),
             ]
@@ -222,14 +224,12 @@ class Watch:
                 reading.message if reading.instance is None else f"{reading.message} {reading.instance}",
                 shorten_bus(reading.bus),
                 format_address(reading.source_address),
-                name,
-                format_value(value, reading.units.get(name, "")),
+                format_values(reading),
                 format_age((snapshot.now or 0.0) - reading.timestamp),
             ]
             for reading in snapshot.readings
-            for name, value in reading.values.items()
         ]
-        return ("message", "bus", "from", "signal", "value", "seen"), rows
+        return ("message", "bus", "from", "values", "seen"), rows
 
     def _draw_devices(self, snapshot: Snapshot) -> tuple[Sequence[str], list[list[Any]]]:
         rows = [
@@ -243,6 +243,9 @@ class Watch:
             for one in snapshot.devices
         ]
         return ("address", "bus", "name", "frames", "seen"), rows
+
+    def _describe_source(self, address: int | None) -> str:
+        return "" if address is None else f"{format_address(address)} {self._name_device(address)}".rstrip()
 
     def _make_table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], count: int) -> "Table":
         table = self._rich["table"].Table(
@@ -279,13 +282,22 @@ def log_lost_terminal() -> Iterator[None]:
 def make_problem(change: Change, since: datetime) -> Problem:
     """Return the row of a change of a fault, an alert or a flood."""
     values: Mapping[str, Any] = change.as_dict()
-    if "spn" in values:
-        text = f"SPN {values['spn']} {change.problem} (FMI {values['fmi']})"  # type: ignore[attr-defined]
+    if isinstance(change, FaultChange):
+        part = find_spn_name(change.protocol, change.dsa, change.instance, change.spn)
+        text = f"{part} {change.problem} (SPN {change.spn}, FMI {change.fmi})"
     else:
-        text = " ".join(str(values[name]) for name in ("rule", "text") if values.get(name))
-    return Problem(
-        change.severity, change.bus, format_address(values.get("source_address")), text or str(change), since
-    )
+        text = ": ".join(str(values[name]) for name in ("rule", "text") if values.get(name))
+    return Problem(change.severity, change.bus, values.get("source_address"), text or str(change), since)
+
+
+def format_values(reading: Reading) -> str:
+    """Return the values that are available, with their units. The instance stands elsewhere."""
+    known = [
+        f"{name} {format_value(value, reading.units.get(name, ''))}"
+        for name, value in reading.values.items()
+        if value is not None and name != "Instance"
+    ]
+    return ", ".join(known) or "not available"
 
 
 def share_rows(wanted: Sequence[int], changes: int, height: int | None) -> list[int]:

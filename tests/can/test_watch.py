@@ -13,6 +13,7 @@ from django.core.management.base import OutputWrapper
 from notifications.can import watch as watching
 from notifications.can.activity import MAX_DEVICES, Activity
 from notifications.can.databases import Databases
+from notifications.can.faults import FaultChange
 from notifications.can.frame import BusEvent, Frame, SilenceTick
 from notifications.can.signals import SignalDecoder
 from notifications.can.tally import Tally
@@ -33,7 +34,6 @@ class Change:
     bus: str = "can0"
     at: datetime = field(default_factory=lambda: datetime.fromtimestamp(NOW - 90, UTC))
     values: dict = field(default_factory=lambda: {"rule": "battery", "text": "DcVoltage is 11.8 V"})
-    problem: str = "not responding"
 
     @property
     def key(self):
@@ -46,8 +46,10 @@ class Change:
         return f"{self.kind} {self.values}"
 
 
-def fault(kind: str, severity: int, spn: int = 73, **options) -> Change:
-    return Change(kind, severity, values={"spn": spn, "fmi": 7, "source_address": 0x5E}, **options)
+def fault(kind: str, severity: int, spn: int = 73, at: float = NOW - 90) -> FaultChange:
+    lamps = ((), ("yellow",), ("red",))[severity]
+    time = datetime.fromtimestamp(at, UTC)
+    return FaultChange(kind, "rvc", "can0", 0x5E, 0x5E, None, spn, 7, lamps, 1, time)
 
 
 def dm_rv(after: float, source: int = 0x44, bus: str = "can0") -> Frame:
@@ -147,14 +149,14 @@ class TestWatch:
         shown = show(make_watch(items, changes, overflowed=3, malformed=1_000))
         for words in (
             "2023-11-14 22:13:20 UTC  3 frames, 0 changes waiting, 1,000 malformed, 3 changes dropped",
-            "CRITICAL  can0  0x5E  SPN 73 not responding (FMI 7)",
-            "warning   can0        battery DcVoltage is 11.8 V",
+            "CRITICAL  can0  0x5E furnace  SPN 73 mechanical part not responding (SPN 73, FMI 7)",
+            "warning   can0                battery: DcVoltage is 11.8 V",
             "connected",
             "LOST",
             "…usb-ADAPTER",
             "0x44     can0  control panel",
             "0x5E     can0  furnace",
-            "raised {'spn': 73",
+            "fault raised at device 0x5E",
         ):
             assert words in shown
         assert shown.index("CRITICAL") < shown.index("warning")
@@ -165,19 +167,17 @@ class TestWatch:
     def test_signals_have_their_units_and_say_what_is_not_available(self, decoder):
         frames = [Frame(NOW, "can0", 0x19FFFD44, data) for data in (BATTERY, b"\x02" + b"\xff" * 7)]
         shown = show(make_watch(frames, decoder=decoder))
-        assert "DC_SOURCE_STATUS_1 1  can0  0x44  DcVoltage" in shown
-        assert "11.85 V" in shown
+        assert "DC_SOURCE_STATUS_1 1  can0  0x44  DevicePriority 120, DcVoltage 11.85 V, DcCurrent" in shown
         assert "not available" in shown
 
     @pytest.mark.parametrize("end", ["cleared", "ended"])
     def test_what_has_ended_disappears_and_its_sentence_stays(self, end):
         shown = show(make_watch([dm_rv(0)], [fault("raised", 2), fault(end, 2)]))
-        assert "SPN 73 not responding" not in shown
+        assert "not responding (SPN 73" not in shown
         assert end in shown
 
     def test_a_fault_that_has_become_worse_keeps_its_begin(self):
-        later = datetime.fromtimestamp(NOW, UTC)
-        shown = show(make_watch([dm_rv(30)], [fault("raised", 1), fault("worsened", 2, at=later)]))
+        shown = show(make_watch([dm_rv(30)], [fault("raised", 1), fault("worsened", 2, at=NOW)]))
         assert "warning " not in shown
         assert [line.split()[-2:] for line in shown.splitlines() if "CRITICAL" in line] == [["2", "min"]]
 
@@ -204,9 +204,9 @@ class TestWatch:
         shown = show(make_watch([dm_rv(0, number) for number in range(100)], changes), 40)
         lines = shown.splitlines()
         assert len(lines) <= 40
-        assert sum("not responding" in line for line in lines) > 8
+        assert sum("not responding (SPN" in line for line in lines) > 8
         assert sum("… " in line and "more" in line for line in lines) == 2
-        assert [line.split()[2] for line in lines if line.startswith("raised")] == [f"{spn}," for spn in range(95, 100)]
+        assert [line.split("SPN ")[1][:2] for line in lines if "fault raised" in line] == ["95", "96", "97", "98", "99"]
 
     @pytest.mark.parametrize("height", [5, 24, 50])
     def test_each_table_has_at_least_one_row(self, height):
