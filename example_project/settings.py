@@ -91,7 +91,7 @@ NOTIFICATIONS = {
     "BASE_URL": "http://127.0.0.1:8000",
     "LIMITS": LIMITS,
     "DIGEST_SECTIONS": "example_project.residency.digests.sections",
-    "CAN_RULES": BASE_DIR / "example_project/coach/rules.toml",
+    "CAN_RULES": [BASE_DIR / "example_project/coach/rules.toml"],
     # For a moving coach: the outbox has a limit.
     "QUEUE_LIMIT": QUEUE_LIMIT,
     "QUEUE_FULL": "shed",
