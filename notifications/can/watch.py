@@ -112,7 +112,7 @@ class Watch:
         self._activity, self._tally, self._pending, self._name_device = activity, tally, pending, name_device
         self._rich = {name: extras.import_optional(f"rich.{name}") for name in ("console", "live", "table", "text")}
         self._live: Any = None
-        self._problems: dict[Any, Problem] = {}
+        self._problems: dict[str, Problem] = {}
         self._recent: deque[str] = deque(maxlen=RECENT_CHANGES)
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -149,11 +149,12 @@ class Watch:
             return
         with self._lock:
             self._recent.append(str(change))
-            if change.kind in ENDING:
-                self._problems.pop(change.key, None)
-            elif change.key in self._problems or len(self._problems) < MAX_PROBLEMS:
-                before = self._problems.get(change.key)
-                self._problems[change.key] = make_problem(change, before.since if before else change.at)
+            # The key of a fault changes if its device claims another address.
+            name = change.correlation_id
+            before = self._problems.pop(name, None)
+            has_ended = change.kind in ENDING or getattr(change, "is_over", False)
+            if not has_ended and len(self._problems) < MAX_PROBLEMS:
+                self._problems[name] = make_problem(change, before.since if before else change.at)
 
     def draw(self, height: int | None = None) -> "RenderableType":
         """Return what is to be seen now, in at most ``height`` lines. Faults have the first claim on them."""
@@ -285,6 +286,8 @@ def make_problem(change: Change, since: datetime) -> Problem:
     if isinstance(change, FaultChange):
         part = find_spn_name(change.protocol, change.dsa, change.instance, change.spn)
         text = f"{part} {change.problem} (SPN {change.spn}, FMI {change.fmi})"
+    elif values.get("field"):
+        text = f"{values['rule']}: {values['field']} {format_value(values['value'], values['unit'])}"
     else:
         text = ": ".join(str(values[name]) for name in ("rule", "text") if values.get(name))
     return Problem(change.severity, change.bus, values.get("source_address"), text or str(change), since)

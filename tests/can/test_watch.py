@@ -36,7 +36,7 @@ class Change:
     values: dict = field(default_factory=lambda: {"rule": "battery", "text": "DcVoltage is 11.8 V"})
 
     @property
-    def key(self):
+    def correlation_id(self):
         return str(self.values)
 
     def as_dict(self):
@@ -175,6 +175,12 @@ class TestWatch:
         shown = show(make_watch([dm_rv(0)], [fault("raised", 2), fault(end, 2)]))
         assert "not responding (SPN 73" not in shown
         assert end in shown
+
+    def test_a_flood_that_is_over_disappears(self):
+        flood = Change("flooded", values={"text": "5 faults were not announced"})
+        assert "5 faults were not announced" in show(make_watch([dm_rv(0)], [flood])).split("Buses")[0]
+        flood.is_over = True
+        assert "5 faults were not announced" not in show(make_watch([dm_rv(0)], [flood])).split("Buses")[0]
 
     def test_a_fault_that_has_become_worse_keeps_its_begin(self):
         shown = show(make_watch([dm_rv(30)], [fault("raised", 1), fault("worsened", 2, at=NOW)]))

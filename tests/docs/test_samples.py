@@ -38,6 +38,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 # Pages whose samples import an optional module.
 NEEDS = {
+    "can.md": ["can", "cantools"],
     "celery.md": ["celery"],
     "email-layout.md": ["css_inline"],
     "email-setup.md": ["dns"],
