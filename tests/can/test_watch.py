@@ -1,6 +1,7 @@
 import io
 import os
 import pty
+import re
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from notifications.can.signals import SignalDecoder
 from notifications.can.tally import Tally
 from notifications.can.watch import Watch, format_age, make_console, share_rows
 from notifications.core import extras
+from tests.can import pictures
 
 NOW = 1_700_000_000.0
 HEALTHY, BATTERY = bytes.fromhex("0544FFFFFFFFFFFF"), bytes.fromhex("0178ED0000943577")
@@ -153,7 +155,7 @@ class TestWatch:
             "warning   can0                battery: DcVoltage is 11.8 V",
             "connected",
             "LOST",
-            "…usb-ADAPTER",
+            "…-id/usb-ADAPTER",
             "0x44     can0  control panel",
             "0x5E     can0  furnace",
             "fault raised at device 0x5E",
@@ -197,7 +199,7 @@ class TestWatch:
     def test_nothing_from_the_bus_is_markup_or_a_control_sequence(self):
         change = Change("begun", values={"rule": "[bold]x[/bold]", "text": "\x1b[2J"})
         shown = show(make_watch([dm_rv(0, bus="\x1b[31m")], [change]))
-        assert "[bold]x[/bold] ?[2J" in shown
+        assert "[bold]x[/bold]: ?[2J" in shown
         assert "\x1b" not in shown
 
     def test_nothing_yet(self):
@@ -306,3 +308,14 @@ def test_a_terminal_without_cursor_gets_plain_text():
     written = run_in_terminal(term="dumb")
     assert b"Faults and alerts" in written
     assert b"\x1b" not in written
+
+
+@pytest.mark.needs("rich", "cantools")
+@pytest.mark.one_database
+def test_the_picture_of_the_documentation_shows_what_the_watch_draws():
+    # Versions of rich differ in how they write SVG, but not in the words.
+    assert find_words(pictures.draw()) == find_words(pictures.PATH.read_text(encoding="utf-8"))
+
+
+def find_words(picture: str) -> list[str]:
+    return re.findall(r"<text[^>]*>([^<]*)</text>", picture)

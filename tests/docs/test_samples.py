@@ -38,7 +38,6 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 # Pages whose samples import an optional module.
 NEEDS = {
-    "can.md": ["can", "cantools"],
     "celery.md": ["celery"],
     "email-layout.md": ["css_inline"],
     "email-setup.md": ["dns"],
@@ -55,6 +54,7 @@ NEEDS = {
     "sms.md": ["requests"],
     "voice.md": ["requests"],
     "webhooks.md": ["requests_hardened", "standardwebhooks", "cryptography"],
+    "can.md": ["can", "cantools"],
 }
 PAGES = [
     pytest.param(path, marks=pytest.mark.needs(*NEEDS.get(path.name, [])))
