@@ -7,7 +7,7 @@ A terminal that cannot move its cursor, or a file, gets a snapshot every ten sec
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,9 +18,10 @@ from django.core.management.base import OutputWrapper
 
 from notifications.can.activity import Activity, Snapshot
 from notifications.can.changes import Change
+from notifications.can.databases import decoding_errors
 from notifications.can.faults import FaultChange
-from notifications.can.signals import Reading, format_value
-from notifications.can.spn_names import find_spn_name
+from notifications.can.signals import Message, Reading, SignalDecoder, format_value
+from notifications.can.spn_names import RVC_DEVICES, find_spn_name
 from notifications.can.tally import Tally
 from notifications.core import extras
 
@@ -89,14 +90,13 @@ class Watch:
 
     ::
 
-        activity = Activity(decoder)
-        with Watch(make_console(self.stdout), activity, tally, pending) as watch:
-            for change in bridge.process(activity.observe(items)):
+        with open_watch(self.stdout, rules.messages, tally, pending) as watch:
+            for change in bridge.process(watch.activity.observe(items)):
                 watch.add_change(change)
 
     :param console: a ``rich.console.Console``, see :func:`make_console`.
     :param pending: the changes that wait to be sent.
-    :param name_device: returns the name of a source address; empty if it has none.
+    :param name_device: returns the name of a source address; by default that of RV-C, or nothing.
     :raises MissingExtra: if rich is not installed.
     """
 
@@ -106,10 +106,11 @@ class Watch:
         activity: Activity,
         tally: Tally,
         pending: Sized = (),
-        name_device: Callable[[int], str] = lambda address: "",
+        name_device: Callable[[int], str] = lambda address: RVC_DEVICES.get(address, ""),
     ) -> None:
         self.console = console
-        self._activity, self._tally, self._pending, self._name_device = activity, tally, pending, name_device
+        self.activity = activity
+        self._tally, self._pending, self._name_device = tally, pending, name_device
         self._rich = {name: extras.import_optional(f"rich.{name}") for name in ("console", "live", "table", "text")}
         self._live: Any = None
         self._problems: dict[str, Problem] = {}
@@ -158,7 +159,7 @@ class Watch:
 
     def draw(self, height: int | None = None) -> "RenderableType":
         """Return what is to be seen now, in at most ``height`` lines. Faults have the first claim on them."""
-        snapshot = self._activity.describe()
+        snapshot = self.activity.describe()
         with self._lock:
             problems = sorted(self._problems.values(), key=lambda one: (-one.severity, one.since))
             recent = list(self._recent)
@@ -278,6 +279,17 @@ def log_lost_terminal() -> Iterator[None]:
         yield
     except OSError as error:
         logger.warning("The watch cannot write to its terminal: %s", error)
+
+
+def open_watch(output: OutputWrapper, messages: Iterable[Message], tally: Tally, pending: Sized = ()) -> Watch:
+    """Return a watch for the output of a command. It shows the values of these messages, which rules read.
+
+    :raises MissingExtra: if rich is not installed.
+    """
+    wanted = tuple(messages)
+    # The decoder has a tally of its own, because the one of the bridge counts each frame already.
+    decoder = SignalDecoder(wanted, Tally(), decoding_errors()) if wanted else None
+    return Watch(make_console(output), Activity(decoder), tally, pending)
 
 
 def make_problem(change: Change, since: datetime) -> Problem:

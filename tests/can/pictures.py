@@ -24,7 +24,6 @@ from notifications.can.frame import Frame
 from notifications.can.rules import RuleSet
 from notifications.can.rules_file import read_rule_files
 from notifications.can.signals import SignalDecoder
-from notifications.can.spn_names import RVC_DEVICES
 from notifications.can.tally import Tally
 from notifications.can.watch import Watch
 from notifications.core import extras
@@ -51,7 +50,7 @@ def make_watch(console: Any) -> Watch:
     # The rate is that between the begin and the only description.
     clock = iter((0.0, SECONDS * UNTIL)).__next__
     activity = Activity(SignalDecoder(rules.messages, Tally(), decoding_errors()), clock)
-    watch = Watch(console, activity, tally, [], lambda address: RVC_DEVICES.get(address, ""))
+    watch = Watch(console, activity, tally)
     day = takewhile(lambda one: one.after < SECONDS * UNTIL, SCRIPTS["bad-day"](SECONDS, 1))
     frames = (Frame(START + one.after, "can0", one.arbitration_id, one.data) for one in day)
     bridge = rules.make_bridge(FaultTracker(tally))

@@ -18,7 +18,7 @@ from notifications.can.faults import FaultChange
 from notifications.can.frame import BusEvent, Frame, SilenceTick
 from notifications.can.signals import SignalDecoder
 from notifications.can.tally import Tally
-from notifications.can.watch import Watch, format_age, make_console, share_rows
+from notifications.can.watch import Watch, format_age, make_console, open_watch, share_rows
 from notifications.core import extras
 from tests.can import pictures
 
@@ -244,6 +244,15 @@ class TestWatch:
         assert not watch._thread.is_alive()
         assert "cannot write to its terminal" in caplog.text
         watch.__exit__(None, None, None)
+
+    @pytest.mark.needs("cantools")
+    def test_a_command_opens_it_with_the_messages_of_its_rules(self):
+        out = io.StringIO()
+        battery = Databases().find("DC_SOURCE_STATUS_1")
+        with open_watch(OutputWrapper(out), [battery], Tally()) as watch:
+            list(watch.activity.observe([Frame(NOW, "can0", 0x19FFFD45, BATTERY)]))
+        assert "DcVoltage 11.85 V" in out.getvalue()
+        assert "battery monitor" in out.getvalue()
 
     def test_the_output_of_a_command_gets_no_additional_line_ends(self):
         out = io.StringIO()
