@@ -18,7 +18,6 @@ from notifications.manager import NotificationManager
 from notifications.models import Cluster, Delivery, InboxItem, Notification
 from tests.can.candump import bridge, faults
 
-
 RULES = Path(coach_app.__file__).with_name("rules.toml")
 
 
