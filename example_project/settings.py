@@ -92,7 +92,7 @@ NOTIFICATIONS = {
     "LIMITS": LIMITS,
     "DIGEST_SECTIONS": "example_project.residency.digests.sections",
     "CAN_RULES": [BASE_DIR / "example_project/coach/rules.toml"],
-    # For a moving coach: the outbox has a limit, and faults are spooled while the database is away.
+    # For a moving coach: the outbox has a limit.
     "QUEUE_LIMIT": QUEUE_LIMIT,
     "QUEUE_FULL": "shed",
     "SPOOL_DIR": VAR / "spool",

@@ -32,6 +32,7 @@ EXTRA_BY_MODULE = {
     "dns": "dns",
     "dkim": "dns",
     "cryptography": "encryption",
+    "rich": "can",
 }
 
 

@@ -55,6 +55,7 @@ NEEDS = {
     "sms.md": ["requests"],
     "voice.md": ["requests"],
     "webhooks.md": ["requests_hardened", "standardwebhooks", "cryptography"],
+    "can.md": ["can", "cantools"],
 }
 PAGES = [
     pytest.param(path, marks=pytest.mark.needs(*NEEDS.get(path.name, [])))
