@@ -9,12 +9,14 @@ from typing import Any
 from uuid import uuid4
 
 from django.core.exceptions import (
+    BadRequest,
     PermissionDenied,
     RequestDataTooBig,
     SuspiciousOperation,
     ValidationError,
 )
 from django.http import Http404, HttpResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from django.utils.encoding import force_str
 
 from notifications import exceptions
@@ -116,6 +118,9 @@ FOUND_BY_CLASS: tuple[tuple[type[Exception], Found], ...] = (
     (RequestDataTooBig, Found("too-large")),
     (UnreadablePostError, Found("malformed")),
     (SuspiciousOperation, Found("malformed")),
+    # The check of the CSRF token reads forms.
+    (BadRequest, Found("malformed")),
+    (MultiPartParserError, Found("malformed")),
 )
 
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 from django.db import OperationalError
 
-from tests.api.conftest import problem
+from tests.api.conftest import Api, problem
 
 pytestmark = pytest.mark.needs("ninja")
 
@@ -46,6 +46,22 @@ def test_a_body_of_another_type_is_refused(api):
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""):
         answer = send_raw(api, "topics/subscribe", b'{"topic": "a"}', content_type=content_type)
         assert problem(answer) == (415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "multipart/form-data",
+        f"multipart/form-data; boundary={'x' * 300}",
+        "multipart/form-data; boundary=\xe9",
+        "application/x-www-form-urlencoded; charset=utf-16",
+    ],
+)
+def test_a_form_that_cannot_be_read_is_malformed(ann, content_type):
+    # The check of the CSRF token looks for it in forms.
+    browser = Api(ann, enforce_csrf_checks=True)
+    browser.client.cookies["csrftoken"] = "a" * 32
+    assert problem(send_raw(browser, "topics/subscribe", b"--x\r\n", content_type=content_type)) == (400, "malformed")
 
 
 def test_a_body_that_is_too_large_is_refused(api, settings):
