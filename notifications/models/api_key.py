@@ -31,6 +31,8 @@ class APIScope(models.TextChoices):
     INBOX_WRITE = "inbox:write", _("change the inbox of its user")
     PREFERENCES_READ = "preferences:read", _("read the preferences and topics of its user")
     PREFERENCES_WRITE = "preferences:write", _("change the preferences and topics of its user")
+    # Whoever chooses the address gets the messages, and with them links that need no log-in.
+    ADDRESSES = "addresses:write", _("change the addresses of its user")
     SEND = "notifications:send", _("send notifications")
     STATUS = "notifications:read", _("read the status of notifications")
     RESEND = "notifications:resend", _("send dead notifications again")

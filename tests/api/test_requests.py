@@ -156,6 +156,18 @@ def test_an_outage_of_the_database_is_a_problem_that_passes(api, monkeypatch):
     assert answer.headers["Retry-After"] == "5"
 
 
+def test_a_conflict_of_two_transactions_is_a_problem_that_passes(api, monkeypatch):
+    def fail(*args, **kwargs):
+        cause = Exception("deadlock detected")
+        cause.sqlstate = "40P01"
+        raise OperationalError("deadlock detected") from cause
+
+    monkeypatch.setattr("notifications.api.operations.inbox.load_counts", fail)
+    answer = api.get("inbox/counts")
+    assert problem(answer) == (503, "unavailable")
+    assert b"deadlock" not in answer.content
+
+
 def test_live_needs_no_database_and_ready_says_whether_there_is_one(monkeypatch, settings):
     settings.NOTIFICATIONS = {"API": {}}
     from django.test import Client
