@@ -6,6 +6,9 @@
 import os
 
 import pytest
+from django.contrib.auth.models import User
+from django.core.management.color import no_style
+from django.db import connection
 
 from notifications.core import clock
 from notifications.manager import NotificationManager
@@ -63,6 +66,12 @@ def objects(endpoint, olga, put):
     sent.pk = EXAMPLE
     sent.save(force_insert=True)
     Delivery.objects.filter(pk__in=keys).update(notification=EXAMPLE, state="dead")
+    User.objects.get_or_create(pk=7)
+    models = [InboxItem, StaffTemplate, Suppression, Notification, WebhookAttempt, User]
+    with connection.cursor() as cursor:
+        # On PostgreSQL, a sequence does not notice ids that it has not given itself.
+        for statement in connection.ops.sequence_reset_sql(no_style(), models):
+            cursor.execute(statement)
 
 
 def build_headers(kind, users, issue):
