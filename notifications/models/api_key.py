@@ -16,6 +16,7 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
 
 from notifications.conf.problem import suggest
 
@@ -83,6 +84,7 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
         row = APIKey(user=user, name=name, scopes=list(scopes), all_clusters=clusters is None, expires_at=expires_at)
         return row, self.save_new(row, clusters, now)
 
+    @sensitive_variables("token")
     def save_new(self, row: "APIKey", clusters: Collection[Any] | None, now: datetime) -> str:
         """Save a row that was filled in, and return its key."""
         row.prefix, row.created_at = secrets.token_hex(6), now
@@ -95,6 +97,7 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
                 row.clusters.set(clusters)
         return token
 
+    @sensitive_variables("token", "found")
     def find(self, token: str, now: datetime) -> "APIKey | None":
         """Return the key with its user, or None if it is unknown, revoked or expired, or its user is inactive.
 
