@@ -12,6 +12,7 @@ from django.db import router
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.module_loading import import_string
+from django.views.decorators.debug import sensitive_variables
 
 from notifications import conf
 from notifications.api.problems import Problem
@@ -78,6 +79,7 @@ class KeyAuth(Authentication):
 
     security_scheme: ClassVar[Mapping[str, Any]] = {"type": "http", "scheme": "bearer", "bearerFormat": "klx_…"}
 
+    @sensitive_variables("header", "token")
     def authenticate(self, request: HttpRequest) -> Caller | None:
         header = request.headers.get("Authorization")
         if header is None:

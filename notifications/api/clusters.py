@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db.models import IntegerField
+from django.http import Http404
 
 from notifications.api.auth import Caller
 from notifications.api.problems import Problem
@@ -42,6 +43,17 @@ def choose_cluster(caller: Caller, key: str | None) -> Any:
     if not (caller.user.is_superuser or is_member(caller.user, cluster)):
         raise _make_not_found()
     return cluster
+
+
+def require_reach(caller: Caller, cluster_key: Any) -> None:
+    """Check that the caller reaches the cluster of an object.
+
+    :raises Http404: if not. The answer is the same as for an object that does not exist.
+    """
+    try:
+        choose_cluster(caller, str(cluster_key))
+    except Problem as error:
+        raise Http404 from error
 
 
 def _make_not_found() -> Problem:

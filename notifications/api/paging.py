@@ -27,41 +27,41 @@ class Page(NamedTuple):
     next_cursor: str | None
 
 
-def encode_cursor(*numbers: int) -> str:
-    """Return a cursor. Its content is no secret; clients should not rely on it."""
-    return base64.urlsafe_b64encode(json.dumps(numbers).encode()).decode().rstrip("=")
+def encode_cursor(name: str, *numbers: int) -> str:
+    """Return a cursor of a list. Its content is no secret; clients should not rely on it."""
+    return base64.urlsafe_b64encode(json.dumps([name, *numbers]).encode()).decode().rstrip("=")
 
 
-def decode_cursor(text: str, count: int) -> list[int]:
+def decode_cursor(name: str, text: str, count: int) -> list[int]:
     """Return the numbers of a cursor.
 
     :raises Problem: if it is not a cursor of this list.
     """
     try:
-        numbers = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+        found = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, RecursionError):
-        numbers = None
-    is_valid = isinstance(numbers, list) and len(numbers) == count
-    if not is_valid or not all(type(number) is int and abs(number) <= MAX_NUMBER for number in numbers):
+        found = None
+    is_of_list = isinstance(found, list) and len(found) == count + 1 and found[0] == name
+    numbers: list[int] = found[1:] if is_of_list else []
+    if not is_of_list or not all(type(number) is int and abs(number) <= MAX_NUMBER for number in numbers):
         raise Problem("invalid", errors=[{"location": "query.cursor", "message": "This is not a cursor of this list."}])
-    found: list[int] = numbers
-    return found
+    return numbers
 
 
-def paginate_by_id(rows: QuerySet[Any], cursor: str | None, limit: int, newest_first: bool = True) -> Page:
-    """Return a page of rows in the order of their ids. It takes one query."""
+def paginate_by_id(name: str, rows: QuerySet[Any], cursor: str | None, limit: int) -> Page:
+    """Return a page of rows in the order of their ids, the newest first. It takes one query."""
     if cursor is not None:
-        [last] = decode_cursor(cursor, 1)
-        rows = rows.filter(pk__lt=last) if newest_first else rows.filter(pk__gt=last)
-    return cut_page(rows.order_by("-pk" if newest_first else "pk"), limit, lambda row: (row.pk,))
+        [last] = decode_cursor(name, cursor, 1)
+        rows = rows.filter(pk__lt=last)
+    return cut_page(name, rows.order_by("-pk"), limit, lambda row: (row.pk,))
 
 
-def paginate_by_time(rows: QuerySet[Any], cursor: str | None, limit: int) -> Page:
+def paginate_by_time(name: str, rows: QuerySet[Any], cursor: str | None, limit: int) -> Page:
     """Return a page of rows with ``created_at``, the newest first. It takes one query."""
     if cursor is not None:
-        microseconds, last = decode_cursor(cursor, 2)
+        microseconds, last = decode_cursor(name, cursor, 2)
         rows = rows.filter(is_after(microseconds, last))
-    return cut_page(rows.order_by("-created_at", "-pk"), limit, lambda row: (to_number(row.created_at), row.pk))
+    return cut_page(name, rows.order_by("-created_at", "-pk"), limit, lambda row: (to_number(row.created_at), row.pk))
 
 
 def is_after(microseconds: int, last: int) -> Q:
@@ -81,8 +81,11 @@ def to_number(time: datetime) -> int:
     return (time - EPOCH) // timedelta(microseconds=1)
 
 
-def cut_page(rows: Iterable[Any], limit: int, get_place: Callable[[Any], tuple[int, ...]]) -> Page:
-    """Return the first rows, which must be one more than fit if there is another page."""
+def cut_page(name: str, rows: Iterable[Any], limit: int, get_place: Callable[[Any], tuple[int, ...]]) -> Page:
+    """Return the first rows, which must be one more than fit if there is another page.
+
+    :param name: the name of the list, which its cursors contain.
+    """
     found = list(rows[: limit + 1])  # type: ignore[index]
     has_more, found = len(found) > limit, found[:limit]
-    return Page(found, encode_cursor(*get_place(found[-1])) if has_more else None)
+    return Page(found, encode_cursor(name, *get_place(found[-1])) if has_more else None)

@@ -9,16 +9,19 @@ from typing import Any
 from uuid import uuid4
 
 from django.core.exceptions import (
+    BadRequest,
     PermissionDenied,
     RequestDataTooBig,
     SuspiciousOperation,
     ValidationError,
 )
+from django.db import Error
 from django.http import Http404, HttpResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from django.utils.encoding import force_str
 
 from notifications import exceptions
-from notifications.core.databases import is_outage
+from notifications.core.databases import is_outage, is_temporary_failure
 
 logger = logging.getLogger("notifications.api")
 CONTENT_TYPE = "application/problem+json"
@@ -116,6 +119,9 @@ FOUND_BY_CLASS: tuple[tuple[type[Exception], Found], ...] = (
     (RequestDataTooBig, Found("too-large")),
     (UnreadablePostError, Found("malformed")),
     (SuspiciousOperation, Found("malformed")),
+    # The check of the CSRF token reads forms.
+    (BadRequest, Found("malformed")),
+    (MultiPartParserError, Found("malformed")),
 )
 
 
@@ -132,7 +138,7 @@ def find_problem(error: Exception) -> Problem:
         return make_unavailable(error.retry_after)
     reference = f"urn:uuid:{uuid4()}"
     logger.error("A request of the HTTP API failed: %s", reference, exc_info=error)
-    if is_outage(error):
+    if is_outage(error) or (isinstance(error, Error) and is_temporary_failure(error)):
         return make_unavailable(RETRY_SECONDS, instance=reference)
     return Problem("internal", "The error is in the log under the reference in “instance”.", instance=reference)
 

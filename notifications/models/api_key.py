@@ -16,6 +16,7 @@ from django.core.exceptions import ValidationError
 from django.db import models, transaction
 from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
 
 from notifications.conf.problem import suggest
 
@@ -31,6 +32,8 @@ class APIScope(models.TextChoices):
     INBOX_WRITE = "inbox:write", _("change the inbox of its user")
     PREFERENCES_READ = "preferences:read", _("read the preferences and topics of its user")
     PREFERENCES_WRITE = "preferences:write", _("change the preferences and topics of its user")
+    # Whoever chooses the address gets the messages, and with them links that need no log-in.
+    ADDRESSES = "addresses:write", _("change the addresses of its user")
     SEND = "notifications:send", _("send notifications")
     STATUS = "notifications:read", _("read the status of notifications")
     RESEND = "notifications:resend", _("send dead notifications again")
@@ -81,6 +84,7 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
         row = APIKey(user=user, name=name, scopes=list(scopes), all_clusters=clusters is None, expires_at=expires_at)
         return row, self.save_new(row, clusters, now)
 
+    @sensitive_variables("token")
     def save_new(self, row: "APIKey", clusters: Collection[Any] | None, now: datetime) -> str:
         """Save a row that was filled in, and return its key."""
         row.prefix, row.created_at = secrets.token_hex(6), now
@@ -93,6 +97,7 @@ class APIKeyQuerySet(models.QuerySet["APIKey"]):
                 row.clusters.set(clusters)
         return token
 
+    @sensitive_variables("token", "found")
     def find(self, token: str, now: datetime) -> "APIKey | None":
         """Return the key with its user, or None if it is unknown, revoked or expired, or its user is inactive.
 

@@ -31,6 +31,11 @@ class Found:
 
 
 def make_config(headers, examples, phases):
+    generation = {
+        **{"max-examples": examples, "deterministic": True, "database": "none", "no-shrink": True},
+        # A generated key beside the session of a user would be refused before anything else happens.
+        "with-security-parameters": not headers,
+    }
     accepts = {"checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "4xx"]}}}
     tolerant = sorted(DEPENDS_ON_THE_SITE | HAS_CURSOR)
     return SchemathesisConfig.from_dict(
@@ -42,7 +47,7 @@ def make_config(headers, examples, phases):
             # 413 is an answer to an invalid request too.
             "checks": {"negative_data_rejection": {"expected-statuses": ["4xx", "5xx"]}},
             "continue-on-failure": True,
-            "generation": {"max-examples": examples, "deterministic": True, "database": "none", "no-shrink": True},
+            "generation": generation,
             "phases": {name: {"enabled": name in phases} for name in ("examples", "coverage", "fuzzing", "stateful")},
             "operations": [{"include-operation-id": tolerant, **accepts}],
         }

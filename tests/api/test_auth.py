@@ -7,6 +7,8 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.core import serializers
+from django.db import OperationalError
+from django.views.debug import ExceptionReporter
 
 from notifications.api.auth import Authentication, Caller
 from notifications.core import clock
@@ -132,6 +134,20 @@ def test_a_key_never_appears_in_the_log(ann, issue, caplog):
 def set_api(settings, **options):
     api = {**settings.NOTIFICATIONS["API"], **options}
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "API": api}
+
+
+def test_a_report_of_an_error_does_not_show_the_key(ann, issue, caplog, monkeypatch):
+    token = issue(ann)
+
+    def fail(*args, **kwargs):
+        raise OperationalError("gone")
+
+    monkeypatch.setattr("django.db.models.query.QuerySet.first", fail)
+    assert Api(token=token).get("inbox").status_code == 500
+    [record] = [record for record in caplog.records if record.name == "notifications.api"]
+    report = ExceptionReporter(None, *record.exc_info).get_traceback_html()
+    assert "api_key.py" in report
+    assert token[17:] not in report
 
 
 def test_a_caller_who_asks_too_often_is_throttled_and_others_are_not(ann, olga, api, issue, settings):

@@ -208,6 +208,16 @@ def test_a_site_without_the_pages_has_no_links_to_them(api, ann, put, settings):
     assert api.get("inbox").json()["items"][0]["page"] == ""
 
 
+def test_a_cursor_of_another_list_is_refused(staff, olga, put):
+    put(olga, 2)
+    cursor = staff.get("inbox?limit=1").json()["next_cursor"]
+    assert staff.get(f"inbox?limit=1&cursor={cursor}").status_code == 200
+    for path in ("templates", "suppressions"):
+        answer = staff.get(f"{path}?cursor={cursor}")
+        assert problem(answer) == (422, "invalid")
+        assert answer.json()["errors"][0]["location"] == "query.cursor"
+
+
 @pytest.mark.parametrize("cursor", ["x", "W10", "WyJhIl0", "WzEsMl0x", "WzFlOTk5LDFd", "W3RydWUsMV0", "%00", "A" * 300])
 def test_a_cursor_of_nothing_is_refused(api, cursor):
     assert problem(api.get(f"inbox?cursor={cursor}")) == (422, "invalid")

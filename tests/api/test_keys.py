@@ -124,6 +124,15 @@ def test_a_deleted_cluster_leaves_a_key_that_reaches_nothing(ann, issue):
     assert program.get("preferences").status_code == 404
 
 
+def test_a_key_can_name_the_default_cluster_before_the_first_notification(ann, capsys):
+    deleted = Cluster.objects.create(slug="deleted")
+    number = deleted.pk + 1
+    deleted.delete()
+    call_command("create_api_key", "ann", "page", "--scope", "preferences:read", "--cluster", str(number))
+    answer = Api(token=capsys.readouterr().out.strip()).get("preferences")
+    assert answer.json()["cluster"] == str(number) == str(Cluster.objects.get(slug="default").pk)
+
+
 # klaxon.E025
 
 

@@ -81,6 +81,19 @@ def test_a_new_address_is_used_after_its_confirmation(api, ann):
     assert api.delete("preferences/addresses/email").json()["addresses"] == {}
 
 
+def test_a_key_that_changes_preferences_cannot_redirect_messages(ann, issue):
+    limited = Api(token=issue(ann, "preferences:write"))
+    for answer in (
+        limited.put("preferences/addresses/email", {"address": "mine@example.com"}),
+        limited.delete("preferences/addresses/email"),
+    ):
+        assert problem(answer) == (403, "missing-scope")
+        assert answer.json()["scope"] == "addresses:write"
+    assert not AddressConfirmation.objects.exists()
+    allowed = Api(token=issue(ann, "addresses:write"))
+    assert allowed.put("preferences/addresses/email", {"address": "new@example.com"}).status_code == 202
+
+
 def test_an_unusable_address_is_refused(api):
     assert problem(api.put("preferences/addresses/email", {"address": "nonsense"})) == (422, "invalid")
     assert problem(api.put("preferences/addresses/app", {"address": "a@example.com"})) == (404, "not-found")

@@ -5,7 +5,7 @@ import logging
 import pytest
 from django.db import OperationalError
 
-from tests.api.conftest import problem
+from tests.api.conftest import Api, problem
 
 pytestmark = pytest.mark.needs("ninja")
 
@@ -46,6 +46,22 @@ def test_a_body_of_another_type_is_refused(api):
     for content_type in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""):
         answer = send_raw(api, "topics/subscribe", b'{"topic": "a"}', content_type=content_type)
         assert problem(answer) == (415, "unsupported-media-type")
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "multipart/form-data",
+        f"multipart/form-data; boundary={'x' * 300}",
+        "multipart/form-data; boundary=\xe9",
+        "application/x-www-form-urlencoded; charset=utf-16",
+    ],
+)
+def test_a_form_that_cannot_be_read_is_malformed(ann, content_type):
+    # The check of the CSRF token looks for it in forms.
+    browser = Api(ann, enforce_csrf_checks=True)
+    browser.client.cookies["csrftoken"] = "a" * 32
+    assert problem(send_raw(browser, "topics/subscribe", b"--x\r\n", content_type=content_type)) == (400, "malformed")
 
 
 def test_a_body_that_is_too_large_is_refused(api, settings):
@@ -138,6 +154,18 @@ def test_an_outage_of_the_database_is_a_problem_that_passes(api, monkeypatch):
     answer = api.get("inbox/counts")
     assert problem(answer) == (503, "unavailable")
     assert answer.headers["Retry-After"] == "5"
+
+
+def test_a_conflict_of_two_transactions_is_a_problem_that_passes(api, monkeypatch):
+    def fail(*args, **kwargs):
+        cause = Exception("deadlock detected")
+        cause.sqlstate = "40P01"
+        raise OperationalError("deadlock detected") from cause
+
+    monkeypatch.setattr("notifications.api.operations.inbox.load_counts", fail)
+    answer = api.get("inbox/counts")
+    assert problem(answer) == (503, "unavailable")
+    assert b"deadlock" not in answer.content
 
 
 def test_live_needs_no_database_and_ready_says_whether_there_is_one(monkeypatch, settings):

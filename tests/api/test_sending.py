@@ -92,7 +92,8 @@ def test_recipients_of_all_kinds(send, ann, cluster):
         ({"priority": True}, "body.priority"),
         ({"level": "info", "priority": 1}, None),
         ({"send_at": "2030-01-01T00:00:00"}, "body.send_at"),
-        ({"send_at": "9999-01-01T00:00:00Z"}, None),
+        ({"send_at": "9999-01-01T00:00:00Z"}, "body.send_at"),
+        ({"expires_at": "0001-01-01T00:00:00+14:00"}, "body.expires_at"),
         ({"send_at": "2040-01-02T00:00:00Z", "expires_at": "2040-01-01T00:00:00Z"}, None),
         ({"attachments": [{"name": "a", "content": "%"}]}, "body.attachments.0.content"),
         ({"context": {"message": 5, "title": None}}, None),
@@ -114,6 +115,22 @@ def test_what_send_refuses_is_a_problem_and_nothing_is_queued(send, change, wher
 def test_a_critical_text_needs_the_permission_that_the_site_names(send, settings):
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "CRITICAL_MESSAGE_PERMISSION": "auth.delete_user"}
     assert problem(send(event="critical_message")) == (403, "not-permitted")
+
+
+@pytest.mark.parametrize(
+    ("event", "context"),
+    [
+        ("magic_link", {"url": "https://evil.example"}),
+        (" Webhook_Disabled ", {"endpoint": "x", "server": "x", "reason": "x", "action_url": "https://x.example"}),
+        ("address_confirmation", {"title": "", "message": "", "action_url": "https://x.example", "action_label": ""}),
+        ("test_message", {}),
+        ("daily_digest", {"sections": []}),
+    ],
+)
+def test_what_klaxon_sends_itself_is_not_sent_for_others(send, event, context):
+    answer = send([{"address": {"email": "contact@example.com"}}], event=event, context=context)
+    assert problem(answer) == (403, "not-permitted")
+    assert not Notification.objects.exists()
 
 
 def test_a_wrong_call_is_refused_even_if_the_site_only_logs_them(send, settings):

@@ -93,6 +93,15 @@ def test_templates_and_suppressions_of_another_cluster_do_not_exist(staff, boss,
     template = add_template(boss, cluster=str(foreign.pk)).json()
     new = {"kind": "email", "address": "a@example.com", "reason": "x", "cluster": str(foreign.pk)}
     suppression = boss.post("suppressions", new).json()
+    missing = staff.get("templates/999999").json()
+    for path, body in (
+        (f"templates/{template['id']}/versions", {"text": "x", "expected_version": 0}),
+        (f"templates/{template['id']}/unpublish", {"expected_version": 1}),
+        (f"suppressions/{suppression['id']}/lift", {"reason": "x"}),
+    ):
+        # Every word is the same, so nobody learns that it exists.
+        assert staff.post(path, body).json() == missing
+    assert staff.get(f"templates/{template['id']}").json() == missing
     for answer in (
         staff.get(f"templates/{template['id']}"),
         staff.get(f"templates/{template['id']}/versions"),
@@ -126,11 +135,12 @@ def test_lists_of_staff_have_pages_and_a_constant_number_of_queries(
 
 
 def test_an_address_is_suppressed_found_and_lifted(staff, olga, cluster):
-    new = {"kind": "email", "address": "Gone@Example.com", "reason": "asked by gone@example.com"}
+    new = {"kind": "email", "address": " Gone@Example.com ", "reason": "asked by gone@example.com"}
     answer = staff.post("suppressions", new)
     row = answer.json()
     assert (answer.status_code, row["reason"], row["is_active"]) == (201, "manual", True)
     assert row["cluster"] == str(cluster.pk)
+    assert row["address"] == row["address"].strip()
     assert b"gone@example.com" not in answer.content.lower()
     assert staff.post("suppressions", new).json()["id"] == row["id"]
     assert [one["id"] for one in staff.get("suppressions?address=gone@example.com").json()["items"]] == [row["id"]]

@@ -121,8 +121,8 @@ def _choose_time(
         return now - WINDOWS[window or "24h"], now
     if start is None:
         raise _make_error("start", "It is missing.")
-    until = now if end is None else end.astimezone(UTC) if end.year < 9000 else now
-    begin = start.astimezone(UTC) if start.year > 1 else datetime(1970, 1, 1, tzinfo=UTC)
+    until = now if end is None else end.astimezone(UTC)
+    begin = start.astimezone(UTC)
     if not begin < until:
         raise _make_error("start", "It must be before the end.")
     if until - begin > MAX_SPAN:

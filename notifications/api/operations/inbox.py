@@ -177,7 +177,7 @@ def list_inbox(
     visible = Visible(get_caller(request))
     filters = Filters(show, event, topic, priority or "", cluster)
     items = filters.narrow(visible.items, {str(key): key for key in visible.clusters}, visible.now)
-    page = paginate_by_time(items.defer("encrypted"), cursor, limit)
+    page = paginate_by_time("inbox", items.defer("encrypted"), cursor, limit)
     return {"items": serialize_items(page.rows), "next_cursor": page.next_cursor}
 
 

@@ -30,6 +30,7 @@ from notifications.unsubscribe.changes import repeat_once
 
 router = Router(tags=["preferences"])
 READ, WRITE = Requires(APIScope.PREFERENCES_READ), Requires(APIScope.PREFERENCES_WRITE)
+CHANGE_ADDRESS = Requires(APIScope.ADDRESSES)
 ChannelName = Annotated[str, Path(..., min_length=1, max_length=50, example="email")]
 Switches = dict[StrictStr, StrictBool]
 Choices = dict[StrictStr, StrictBool | Switches]
@@ -304,7 +305,7 @@ def _require_channel(owner: Owner, channel: str) -> None:
 
 @router.put(
     "/preferences/addresses/{channel}",
-    auth=WRITE,
+    auth=CHANGE_ADDRESS,
     response={202: Requested},
     operation_id="putAddress",
     summary="Ask for a new address",
@@ -333,7 +334,7 @@ def _build_link_maker(request: HttpRequest, owner: Owner) -> Callable[[str], str
 
 @router.delete(
     "/preferences/addresses/{channel}",
-    auth=WRITE,
+    auth=CHANGE_ADDRESS,
     response=Preferences,
     operation_id="deleteAddress",
     summary="Remove an own address",

@@ -1,12 +1,14 @@
 """What the schemas of several operations share."""
 
 import re
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from ninja import Path, Query
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictStr
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StrictStr
 
 from notifications.api.paging import DEFAULT_LIMIT, MAX_LIMIT
+from notifications.sending.request import VALID_YEARS
 
 MAX_ID = 2**63 - 1
 # RFC 3339. Without an offset, a time would mean something else in each time zone.
@@ -16,6 +18,13 @@ RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d
 def _check_time(value: Any) -> Any:
     if not isinstance(value, str) or RFC_3339.fullmatch(value) is None:
         raise ValueError("write a time with an offset, such as 2030-05-04T12:00:00Z (RFC 3339)")
+    return value
+
+
+def _check_year(value: datetime) -> datetime:
+    # Databases and time zones cannot express every year.
+    if value.year not in VALID_YEARS:
+        raise ValueError(f"write a time from the year {VALID_YEARS[0]} to {VALID_YEARS[-1]}")
     return value
 
 
@@ -30,7 +39,7 @@ def _check_integer(value: Any) -> Any:
 
 Whole = BeforeValidator(_check_integer)
 """The validator of whole numbers in bodies. It follows the limits in ``Annotated``, so that these are described."""
-Moment = Annotated[AwareDatetime, BeforeValidator(_check_time)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_check_time), AfterValidator(_check_year)]
 """A time of a request, always with its offset."""
 
 Id = Annotated[int, Path(..., ge=1, le=MAX_ID, example=42)]
@@ -45,7 +54,13 @@ ClusterQuery = Annotated[
     ),
 ]
 Cursor = Annotated[
-    str | None, Query(None, max_length=200, description="`next_cursor` of the page before.", example="WzQyXQ")
+    str | None,
+    Query(
+        None,
+        max_length=200,
+        description="`next_cursor` of the page before.",
+        example="WyJpbmJveCIsIDE5MDQxMjY0MDAwMDAwMDAsIDQyXQ",
+    ),
 ]
 Limit = Annotated[int, Query(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="The rows of a page.", example=50)]
 ClusterKey = Annotated[

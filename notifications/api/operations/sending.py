@@ -16,7 +16,7 @@ from ninja import Router
 from pydantic import BaseModel, Field, StrictBool, StrictStr, model_validator
 
 from notifications.api.auth import Caller, Requires, get_caller
-from notifications.api.clusters import choose_cluster, parse_key
+from notifications.api.clusters import choose_cluster, parse_key, require_reach
 from notifications.api.idempotency import read_key, run_once
 from notifications.api.operations.context_values import read_context
 from notifications.api.operations.schemas import Body, ClusterKey, Cursor, Id, Limit, Moment, Reason, Whole, make_config
@@ -24,6 +24,7 @@ from notifications.api.paging import Page, cut_page, decode_cursor
 from notifications.api.problems import Problem
 from notifications.attachments import Attachment
 from notifications.core.addresses import mask_address
+from notifications.events import BuiltInEvents, key_of
 from notifications.manager import NotificationManager
 from notifications.models import APIScope, Delivery, Notification, NotificationLog, get_members
 from notifications.outcomes import DeliveryState
@@ -41,6 +42,11 @@ OPTIONS = (
     *("channels", "level", "priority", "send_at", "expires_at", "idempotency_key"),
     *("topic", "campaign", "correlation_id", "cancel_key"),
 )
+# What Klaxon sends itself. Whoever sends these could put links of their own into messages that nobody can turn off.
+OWN_EVENTS = {event.value for event in BuiltInEvents} - {
+    BuiltInEvents.MESSAGE.value,
+    BuiltInEvents.CRITICAL_MESSAGE.value,
+}
 KINDS = ("user", "group", "topic", "members", "address")
 Text = Annotated[StrictStr, Field(min_length=1, max_length=200)]
 
@@ -256,10 +262,12 @@ def send(request: HttpRequest, body: Message) -> Any:
     """Queue a notification, with the caller as its actor.
 
     Users must be members of the cluster. Requires `Idempotency-Key`. The answer says what was queued; its `id` leads to
-    the status.
+    the status. Events that Klaxon sends itself, such as `magic_link`, give 403.
     """
     caller = get_caller(request)
     read_key(request)
+    if key_of(body.event) in OWN_EVENTS:
+        raise Problem("not-permitted", f"Klaxon sends the event {body.event!r} itself.")
     cluster = choose_cluster(caller, body.cluster)
     return run_once(request, 202, lambda: _send(caller, cluster, body))
 
@@ -343,10 +351,7 @@ def find_notification(caller: Caller, notification_id: int, needs_permission: bo
     found = rows.select_related("cluster").defer("context").filter(pk=notification_id).first()
     if found is None:
         raise Http404
-    try:
-        choose_cluster(caller, str(found.cluster_id))
-    except Problem as error:
-        raise Http404 from error
+    require_reach(caller, found.cluster_id)
     if needs_permission and found.actor_id != caller.user.pk and not caller.user.has_perm(VIEW_PERMISSION):
         raise Http404
     return found
@@ -394,14 +399,14 @@ def list_deliveries(request: HttpRequest, id: Id, cursor: Cursor = None, limit: 
 
 def _read_page(found: Notification, cursor: str | None, limit: int) -> Page:
     """Return the deliveries first, which the cursor marks by 0, and then the drops, which it marks by 1."""
-    part, last = decode_cursor(cursor, 2) if cursor is not None else (0, 0)
+    part, last = decode_cursor("deliveries", cursor, 2) if cursor is not None else (0, 0)
     rows: list[Any] = []
     if part == 0:
         rows += _list_deliveries(found).filter(pk__gt=last).order_by("pk")[: limit + 1]
     if len(rows) <= limit:
         drops = _list_drops(found).select_related("personal").filter(pk__gt=last if part else 0)
         rows += drops.order_by("pk")[: limit + 1 - len(rows)]
-    return cut_page(rows, limit, lambda row: (int(isinstance(row, NotificationLog)), row.pk))
+    return cut_page("deliveries", rows, limit, lambda row: (int(isinstance(row, NotificationLog)), row.pk))
 
 
 def _list_deliveries(found: Notification) -> Any:

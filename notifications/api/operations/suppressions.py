@@ -11,7 +11,7 @@ from ninja import Query, Router
 from pydantic import BaseModel, Field, StrictBool, StrictStr
 
 from notifications.api.auth import Caller, Requires, get_caller
-from notifications.api.clusters import choose_cluster, require_everything
+from notifications.api.clusters import choose_cluster, require_everything, require_reach
 from notifications.api.operations.schemas import Body, ClusterKey, ClusterQuery, Cursor, Id, Limit, Reason, make_config
 from notifications.api.paging import paginate_by_id
 from notifications.api.problems import Problem
@@ -125,7 +125,7 @@ def list_suppressions(
     rows = _get_rows().filter(Q(cluster=chosen) | Q(cluster=None))
     if address is not None:
         rows = rows.filter(address_hash=hash_normalized(address))
-    page = paginate_by_id(rows, cursor, limit)
+    page = paginate_by_id("suppressions", rows, cursor, limit)
     return {"items": [_describe(row) for row in page.rows], "next_cursor": page.next_cursor}
 
 
@@ -140,11 +140,12 @@ def add_suppression(request: HttpRequest, body: NewSuppression) -> Any:
         cluster_id = choose_cluster(caller, body.cluster).pk
     _check_address(body)
     using = databases.db_for_write(Suppression)
-    pair, now = (body.kind, body.address), clock.now(using)
+    address = body.address.strip()
+    pair, now = (body.kind, address), clock.now(using)
     with transaction.atomic(using=using):
         detail = mask_addresses(body.reason.strip())
         _get_rows().suppress([pair], Suppression.Cause.MANUAL, now, cluster_id, detail)
-        hashed = hash_normalized(body.address)
+        hashed = hash_normalized(address)
         row = _get_rows().get(kind=body.kind, address_hash=hashed, cluster=cluster_id)
     return _describe(row)
 
@@ -166,18 +167,18 @@ def lift_suppression(request: HttpRequest, id: Id, body: Lifting) -> Any:
     """Let the address get notifications again, and forget its refusals. If it is not suppressed, the answer is 409."""
     caller = get_caller(request)
     using = databases.db_for_write(Suppression)
-    _require_reach(caller, id)
+    _require_access(caller, id)
     chosen = _get_rows().filter(pk=id)
     if not chosen.lift(caller.user, body.reason, clock.now(using)):
         raise Problem("conflict", "The address is not suppressed.")
     return _describe(chosen.get())
 
 
-def _require_reach(caller: Caller, suppression_id: int) -> None:
+def _require_access(caller: Caller, suppression_id: int) -> None:
     row = _get_rows().filter(pk=suppression_id).first()
     if row is None:
         raise Http404
     if row.cluster_id is None:
         require_everything(caller)
     else:
-        choose_cluster(caller, str(row.cluster_id))
+        require_reach(caller, row.cluster_id)

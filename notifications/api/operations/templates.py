@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, StrictStr
 
 from notifications import conf
 from notifications.api.auth import Caller, Requires, get_caller
-from notifications.api.clusters import choose_cluster, require_everything
+from notifications.api.clusters import choose_cluster, require_everything, require_reach
 from notifications.api.operations.schemas import Body, ClusterKey, ClusterQuery, Cursor, Id, Limit, Whole, make_config
 from notifications.api.paging import paginate_by_id
 from notifications.api.problems import Problem
@@ -162,7 +162,7 @@ def _find(caller: Caller, template_id: int, changes: bool = False) -> StaffTempl
         if changes:
             require_everything(caller)
     else:
-        choose_cluster(caller, str(found.cluster_id))
+        require_reach(caller, found.cluster_id)
     return found
 
 
@@ -199,7 +199,7 @@ def list_templates(request: HttpRequest, cluster: ClusterQuery = None, cursor: C
     """Return the templates of a cluster, and those of all clusters."""
     caller = get_caller(request)
     chosen = choose_cluster(caller, cluster)
-    page = paginate_by_id(_get_rows().filter(Q(cluster=chosen) | Q(cluster=None)), cursor, limit)
+    page = paginate_by_id("templates", _get_rows().filter(Q(cluster=chosen) | Q(cluster=None)), cursor, limit)
     versions = StaffTemplateVersion.objects.filter(template__in=[row.pk for row in page.rows]).order_by()
     latest = dict(versions.values_list("template").annotate(number=Max("number")))
     return {
@@ -263,7 +263,7 @@ def get_template(request: HttpRequest, id: Id) -> Any:
 def list_versions(request: HttpRequest, id: Id, cursor: Cursor = None, limit: Limit = 50) -> Any:
     """Return the versions of a template with their texts."""
     template = _find(get_caller(request), id)
-    page = paginate_by_id(template.versions.all(), cursor, limit)
+    page = paginate_by_id("versions", template.versions.all(), cursor, limit)
     return {"items": [_describe_version(row, template) for row in page.rows], "next_cursor": page.next_cursor}
 
 

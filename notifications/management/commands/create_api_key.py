@@ -12,7 +12,7 @@ from notifications.core import clock
 from notifications.core.databases import read_from_primary
 from notifications.management.base import DatabaseCommand
 from notifications.management.times import parse_time
-from notifications.models import APIKey, APIScope, get_cluster_model
+from notifications.models import APIKey, APIScope, Cluster, get_cluster_model
 
 
 class Command(DatabaseCommand):
@@ -48,8 +48,12 @@ class Command(DatabaseCommand):
 
 
 def _find_cluster(key: str) -> Any:
+    model = get_cluster_model()
+    if model is Cluster and not Cluster.objects.exists():
+        # A site without tenants has no cluster before the first notification.
+        Cluster.objects.default()
     try:
-        found = get_cluster_model()._default_manager.filter(pk=key).first()
+        found = model._default_manager.filter(pk=key).first()
     except (ValueError, ValidationError):
         found = None
     if found is None:
