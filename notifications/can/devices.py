@@ -1,5 +1,6 @@
 """Which devices have sent frames, for the table of devices. One thread collects it, and another writes it."""
 
+import threading
 from dataclasses import dataclass
 
 from notifications.can.frame import Frame
@@ -20,6 +21,11 @@ class Sighting:
     frames: int = 0
     name: bytes = b""
 
+    def merge(self, later: "Sighting") -> "Sighting":
+        """Return both in one."""
+        frames = self.frames + later.frames
+        return Sighting(self.first_seen_at, later.last_seen_at, frames, later.name or self.name)
+
 
 Sightings = dict[tuple[str, int], Sighting]
 """The sightings by bus and source address."""
@@ -33,7 +39,8 @@ class DeviceBook:
 
     def __init__(self) -> None:
         self._seen: Sightings = {}
-        self._published: Sightings | None = None
+        self._published: Sightings = {}
+        self._lock = threading.Lock()
         self._published_at = float("-inf")
 
     def add(self, frame: Frame) -> bool:
@@ -56,12 +63,16 @@ class DeviceBook:
             one.name = frame.data
 
     def publish(self, timestamp: float) -> None:
-        """Let :meth:`take` return what was seen. If the last was not taken yet, what was seen is kept."""
+        """Let :meth:`take` return what was seen."""
         self._published_at = timestamp
-        if self._published is None:
-            self._published, self._seen = self._seen, {}
+        seen, self._seen = self._seen, {}
+        with self._lock:
+            for key, one in seen.items():
+                before = self._published.get(key)
+                self._published[key] = one if before is None else before.merge(one)
 
     def take(self) -> Sightings:
         """Return what was published and not taken yet."""
-        published, self._published = self._published, None
-        return published or {}
+        with self._lock:
+            published, self._published = self._published, {}
+        return published

@@ -9,6 +9,7 @@ read.
 In a flood (see :mod:`notifications.can.flood`) a fault may be held: it is open, and announced when there is room.
 """
 
+import threading
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -124,7 +125,8 @@ class FaultTracker:
         self._moved_ids: set[str] = set()
         # Another thread adds to it.
         self._restored: deque[StandingFault] = deque()
-        self._published: list[SeenFault] | None = None
+        self._published: dict[str, SeenFault] = {}
+        self._lock = threading.Lock()
         self._published_at = 0.0
 
     def __len__(self) -> int:
@@ -143,15 +145,19 @@ class FaultTracker:
 
     def publish_seen(self) -> None:
         """Let :meth:`take_seen` return the faults that were reported since the last call."""
-        if self._published is None:
-            seen = (one for one in self._open.values() if one.last_seen_at >= self._published_at and not one.is_held)
-            self._published = [SeenFault(one.correlation_id, one.last_seen_at, one.fault.count) for one in seen]
-            self._published_at = self.now
+        seen = [one for one in self._open.values() if one.last_seen_at >= self._published_at and not one.is_held]
+        self._published_at = self.now
+        with self._lock:
+            if len(self._published) > self.max_open_faults:
+                self._published.clear()
+            for one in seen:
+                self._published[one.correlation_id] = SeenFault(one.correlation_id, one.last_seen_at, one.fault.count)
 
     def take_seen(self) -> list[SeenFault]:
         """Return the faults that were published and not taken yet. Another thread can call this."""
-        published, self._published = self._published, None
-        return published or []
+        with self._lock:
+            published, self._published = self._published, {}
+        return list(published.values())
 
     def pause(self, bus: str) -> None:
         """Clear no fault of a bus whose connection was lost, until :meth:`resume` is called."""

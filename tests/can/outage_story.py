@@ -31,8 +31,7 @@ from notifications.recipients import Members  # noqa: E402
 from tests.can.vehicle import fault  # noqa: E402
 
 CHANNEL = "klaxon-outage"
-SETTLE_SECONDS = 6.0
-"""The bridge tries again at least every five seconds."""
+SETTLE_SECONDS = 90.0
 
 
 class Coach:
@@ -47,21 +46,26 @@ def notify(change: FaultChange) -> list[Send]:
     return [Send("order_shipped", Members(cluster), cluster, {"order_number": change.correlation_id, "eta": None})]
 
 
-def vehicle(sent: list[int], stopped: threading.Event) -> None:
-    """Send a new fault every 100 ms, each of another device, and the earlier ones again."""
+def vehicle(sent: list[int], complete: threading.Event, stopped: threading.Event) -> None:
+    """Send a new fault every 100 ms, each of another device, and the earlier ones again, until it is stopped."""
     with can.Bus(interface="virtual", channel=CHANNEL) as node:
         while not stopped.wait(0.1):
-            sent.append(len(sent))
+            if not complete.is_set():
+                sent.append(len(sent))
             for number in sent:
                 data = bytes.fromhex(fault(number))
                 node.send(can.Message(arbitration_id=0x19FECA00 | number % 128, data=data, is_extended_id=True))
 
 
-def stop_later(stopped: threading.Event) -> None:
-    """Stop the vehicle and then the bridge, when the caller says that the server is up again."""
+def stop_later(sent: list[int], complete: threading.Event, stopped: threading.Event) -> None:
+    """When the caller says that the server is up again, let no other fault begin. Stop the bridge at the end."""
     sys.stdin.readline()
+    complete.set()
+    ends_at = time.monotonic() + SETTLE_SECONDS
+    while Notification.objects.count() < len(sent) and time.monotonic() < ends_at:
+        time.sleep(0.2)
+    connection.close()
     stopped.set()
-    time.sleep(SETTLE_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -77,7 +81,10 @@ def story() -> dict[str, object]:
     User.objects.create(username="driver")
     sent: list[int] = []
     stopped = threading.Event()
-    threads = [threading.Timer(0.5, vehicle, (sent, stopped)), threading.Thread(target=stop_later, args=(stopped,))]
+    threads = [
+        threading.Timer(0.5, vehicle, (sent, stopped)),
+        threading.Thread(target=stop_later, args=(sent, stopped)),
+    ]
     for thread in threads:
         thread.start()
     print("The vehicle sends frames.", flush=True)

@@ -103,8 +103,10 @@ def test_a_bridge_that_is_killed_repeats_and_forgets_nothing(vehicle, starter):
             wait_until(lambda before=before: vehicle.connections > before)
         live(vehicle, dice.uniform(0.05, 1.5), dice)
         stop(starter, bridge, signal.SIGKILL)
+    before = vehicle.connections
     bridge = start(starter)
     try:
+        wait_until(lambda: vehicle.connections > before)
         wait_until(lambda: sent() == expected(vehicle))
         time.sleep(0.5)
     finally:

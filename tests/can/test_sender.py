@@ -220,9 +220,8 @@ def test_devices_and_standing_faults_are_written_now_and_then(sender, tally):
     for change in running.process([frame(YELLOW, second) for second in range(40)]):
         sender.send(change)
     sender.keep_up(is_last=True)
-    assert [(row.source_address, row.frames) for row in CanDevice.objects.all()] == [(0x44, 1)]
-    sender.keep_up(is_last=True)
-    assert CanFault.objects.get().last_seen_at.timestamp() == START
+    assert [(row.source_address, row.frames) for row in CanDevice.objects.all()] == [(0x44, 40)]
+    assert CanFault.objects.get().last_seen_at.timestamp() == START + 39
 
 
 def announce_twice(change: Change) -> list[Send]:
