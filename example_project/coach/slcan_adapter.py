@@ -23,6 +23,7 @@ ANSWERS = {b"V": b"V1013\r", b"N": b"NK001\r", b"F": b"F00\r"}
 OPENING, CONFIGURING, SENDING = b"OL", b"SsYZXWMm", b"tTrRdDbB"
 BUFFER_BYTES = 1 << 20
 POLL_SECONDS = 0.05
+EMPTY_POLLS = 4
 
 
 class SlcanAdapter:
@@ -74,8 +75,11 @@ class SlcanAdapter:
     def flush(self, seconds: float = 10.0) -> None:
         """Wait until the listener has everything, or for at most this time."""
         ends_at = time.monotonic() + seconds
-        # The kernel discards what the listener has not read when the terminal is closed.
-        while (self._buffer or self._count_unread()) and time.monotonic() < ends_at:
+        # The kernel discards what the listener has not read when the terminal is closed. It passes bytes on a moment
+        # after they were written, and counts them only then.
+        empty_for = 0
+        while empty_for < EMPTY_POLLS and time.monotonic() < ends_at:
+            empty_for = 0 if self._buffer or self._count_unread() else empty_for + 1
             time.sleep(POLL_SECONDS)
 
     def _count_unread(self) -> int:

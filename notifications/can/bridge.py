@@ -50,6 +50,8 @@ class Bridge:
         self._addresses = AddressBook()
         self._rvc_sources: set[tuple[str, int]] = set()
         self.devices = DeviceBook()
+        self.on_restored: Callable[[Change], object] = lambda change: None
+        """Called with each fault and alert that stands in the state tables, by the thread that processes frames."""
         # Another thread adds to it.
         self._restored: deque[tuple[str, Standing]] = deque()
 
@@ -100,7 +102,13 @@ class Bridge:
         changes += self.tracker.advance_to(timestamp)
         if frame.is_error or frame.is_remote:
             self.tally.ignored += 1
-            return changes
+        else:
+            changes += self._interpret(frame, timestamp)
+        return changes
+
+    def _interpret(self, frame: Frame, timestamp: float) -> list[Change]:
+        """Process a data frame."""
+        changes: list[Change] = []
         if frame.is_extended and self.devices.add(frame):
             self._publish_seen(timestamp)
         if self._has_alerts:
@@ -145,6 +153,8 @@ class Bridge:
             self.tracker.restore(state.faults)
             self._addresses.restore(bus, state.addresses)
             self.alerts.restore(state.alerts)
+            for standing in self.list_standing():
+                self.on_restored(standing)
 
     def _publish_seen(self, timestamp: float) -> None:
         self.devices.publish(timestamp)

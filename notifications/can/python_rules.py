@@ -6,7 +6,7 @@ from notifications.can.python_rules import can_rule
 @can_rule
 def escalate(change):
     if change.kind == "raised" and change.severity == 2:
-        yield Send(FleetEvents.FAULT, Members(change.bus), context={"problem": change.problem})
+        yield Send(FleetEvents.FAULT, Members(fleet), fleet, {"problem": change.problem})
 """
 
 from collections.abc import Callable, Iterable

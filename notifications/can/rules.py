@@ -38,6 +38,11 @@ class RuleSet:
     messages: tuple[Message, ...] = ()
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the rules in files."""
+        return tuple(rule.name for rule in self.rules)
+
+    @property
     def dgns(self) -> frozenset[int]:
         """The data group numbers of the messages that the rules need."""
         return frozenset(message.dgn for message in self.messages if message.dgn is not None)

@@ -4,7 +4,7 @@ The tables know what was announced, so a change that repeats what they contain i
 after the connection was lost at the very commit, and while two bridges read the same bus.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -15,14 +15,20 @@ from django.db.models import Q
 from notifications.can.changes import Change
 from notifications.can.faults import Device, Fault, FaultChange, Kind, StandingFault
 from notifications.can.standing import Seen, Standing
+from notifications.core import clock
 from notifications.models import CanAlert, CanDevice, CanFault
 from notifications.models.can_state import BUS_LENGTH, RULE_LENGTH, TEXT_LENGTH
 
 
 class Store:
-    """The state tables of the database that notifications are written to."""
+    """The state tables of the database that notifications are written to.
 
-    def __init__(self) -> None:
+    :param rule_names: the names of the rules that exist. Alerts of other rules cannot end, so they are ended when what
+        stands is read. None leaves them alone.
+    """
+
+    def __init__(self, rule_names: Collection[str] | None = None) -> None:
+        self.rule_names = rule_names
         self.using = router.db_for_write(CanFault)
 
     def apply(self, change: Change) -> Change | None:
@@ -45,6 +51,9 @@ class Store:
 
     def load_open(self, bus: str) -> Standing:
         """Return what stands on a bus."""
+        if self.rule_names is not None:
+            names = [name[:RULE_LENGTH] for name in self.rule_names]
+            CanAlert.objects.using(self.using).filter(bus=cut(bus)).end_except(names, clock.now(self.using))
         faults = CanFault.objects.using(self.using).standing().filter(bus=cut(bus)).order_by("pk")
         alerts = CanAlert.objects.using(self.using).standing().filter(bus=cut(bus)).order_by("pk")
         addresses = CanDevice.objects.using(self.using).load_addresses(cut(bus))

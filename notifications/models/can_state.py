@@ -4,7 +4,7 @@ A row without an end is open, and only one row of a thing can be open. So the da
 also after the bridge was killed, and while an old bridge and its successor both run.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -46,6 +46,10 @@ class CanAlertQuerySet(models.QuerySet["CanAlert"]):
     def standing(self) -> "CanAlertQuerySet":
         """Return the alerts that have not ended."""
         return self.filter(ended_at=None)
+
+    def end_except(self, rules: Collection[str], now: datetime) -> int:
+        """End the alerts of all other rules than these; return their number."""
+        return self.standing().exclude(rule__in=rules).update(ended_at=now)
 
     def acknowledge(self, user: Any, now: datetime) -> int:
         """Acknowledge those alerts that stand and are not acknowledged; return their number."""

@@ -11,12 +11,14 @@ import django
 from django.core.management import execute_from_command_line
 
 from notifications.can.faults import FaultChange
+from notifications.can.python_rules import can_rule
 from notifications.can.sends import Send
 
 QUIET_SECONDS = 0.3
 
 
-def rules(change: FaultChange) -> list[Send]:
+@can_rule
+def notify_everybody(change: FaultChange) -> list[Send]:
     from django.contrib.auth.models import User
 
     kind = f"{change.kind} {change.correlation_id}"

@@ -10,8 +10,8 @@ from notifications.can.sends import Send
 from notifications.can.tally import Tally
 from notifications.manager import NotificationManager
 from notifications.models import Notification
-from tests.can.test_fault_tracker import RED, process_frames
 from tests.can.candump import frame
+from tests.can.test_fault_tracker import RED, process_frames
 from tests.shop.notification_events import ShopEvents
 
 

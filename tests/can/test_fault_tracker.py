@@ -326,7 +326,7 @@ def test_a_fault_that_ended_before_the_bus_was_lost_is_cleared_after_it_is_back(
     tracker = FaultTracker(Tally())
     running = Bridge(tracker)
     for item in (frame(YELLOW), frame(NONE, 1)):
-        running._read(item)
+        running._process_frame(item)
     tracker.pause("can0")
     assert tracker.advance_to(START + 100) == []
     tracker.resume("can0", START + 100)

@@ -43,7 +43,7 @@ def driver():
 def starter(vehicle, tmp_path):
     """A process that starts bridges, whose complaints are in a file."""
     where = {"host": "127.0.0.1", "port": str(vehicle.port)}
-    rules = {"CAN_RULES": "tests.can.quick_bridge.rules", "CHANNELS": {"email": {"ENABLED": False}}}
+    rules = {"CHANNELS": {"email": {"ENABLED": False}}}
     more = {"CAN_CONFIG": json.dumps(where), "KLAXON_NOTIFICATIONS": json.dumps(rules), "KLAXON_BUSY_SECONDS": "0.3"}
     command = ["-m", "tests.can.quick_bridge", "--interface", "socketcand", "--channel", "can0"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "start_new_session": True}

@@ -145,7 +145,7 @@ def test_a_sender_that_is_slow_at_the_end_leaves_changes(channel, vehicle, monke
     )
     timer = threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGTERM))
     timer.start()
-    with pytest.raises(CommandError, match=r"3\d changes were not sent within 0 seconds") as refused:
+    with pytest.raises(CommandError, match=r"(19|20) changes were not sent within 0 seconds") as refused:
         bridge(interface="virtual", channel=channel, dry_run=True, json=True)
     timer.join()
     assert refused.value.returncode == 3

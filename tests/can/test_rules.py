@@ -5,7 +5,6 @@ from django.contrib.auth.models import Group, User
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError
 
-from notifications.can import python_rules
 from notifications.can.alerts import AlertChange
 from notifications.can.check_rules import check_rules
 from notifications.can.fault_tracker import FaultTracker
@@ -47,12 +46,6 @@ value = 11.8
 event = "store_on_fire"
 context = { place = "{value_text} at {device}" }
 """
-
-
-@pytest.fixture
-def own_rules(monkeypatch):
-    """Rules in Python that are registered here are forgotten."""
-    monkeypatch.setattr(python_rules, "_registered", {})
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from notifications.can.bridge import Bridge
 from notifications.can.changes import Change
 from notifications.can.fault_tracker import FaultTracker
 from notifications.can.frame import Frame
+from notifications.can.python_rules import can_rule
 from notifications.can.sender import Sender
 from notifications.can.sends import Send
 from notifications.can.store import Store
@@ -59,7 +60,8 @@ def drive(*heard: Frame, rules=announce, tally: Tally | None = None) -> None:
     running, sender = Bridge(FaultTracker(tally)), Sender(rules, tally, Store())
     sender.connect("can0", running.restore, running.take_seen)
     for item in heard:
-        for change in running.tracker.advance_to(item.timestamp) + running._read(item):
+        running._take_restored()
+        for change in running._process_frame(item):
             sender.send(change)
 
 
@@ -224,13 +226,9 @@ def test_devices_and_standing_faults_are_written_now_and_then(sender, tally):
     assert CanFault.objects.get().last_seen_at.timestamp() == START + 39
 
 
-def announce_twice(change: Change) -> list[Send]:
-    return announce(change) * 2
-
-
 @pytest.mark.needs("can")
-def test_a_replay_that_is_repeated_sends_nothing_twice(settings, tmp_path):
-    settings.NOTIFICATIONS = {"CAN_RULES": "tests.can.test_sender.announce_twice"}
+def test_a_replay_that_is_repeated_sends_nothing_twice(tmp_path, own_rules):
+    can_rule(lambda change: announce(change) * 2)
     recording = write(tmp_path, TWO_FAULTS)
     out, _err = bridge(replay=recording)
     assert "8 notifications queued" in out
@@ -242,15 +240,12 @@ def test_a_replay_that_is_repeated_sends_nothing_twice(settings, tmp_path):
 
 
 @pytest.mark.needs("can")
-def test_a_replay_with_other_rules_says_that_the_content_differs(settings, tmp_path, caplog):
+def test_a_replay_with_other_rules_says_that_the_content_differs(tmp_path, caplog, own_rules):
     recording = write(tmp_path, TWO_FAULTS)
-    settings.NOTIFICATIONS = {"CAN_RULES": "tests.can.test_sender.announce"}
+    can_rule(announce)
     bridge(replay=recording)
-    settings.NOTIFICATIONS = {"CAN_RULES": "tests.can.test_sender.announce_otherwise"}
+    own_rules.clear()
+    can_rule(lambda change: [replace(announce(change)[0], context={"place": "elsewhere"})])
     bridge(replay=recording)
     assert len(places()) == 4
     assert caplog.text.count("An earlier replay has sent another content for: ") == 4
-
-
-def announce_otherwise(change: Change) -> list[Send]:
-    return [replace(announce(change)[0], context={"place": "elsewhere"})]

@@ -150,6 +150,17 @@ def test_an_alert_begins_and_ends_once(store):
     assert [row.ended_at for row in CanAlert.objects.order_by("pk")] == [ended.at, None]
 
 
+def test_alerts_of_rules_that_were_removed_end(store):
+    for name, bus in (("removed", "can0"), ("kept", "can0"), ("removed", "can1")):
+        store.apply(Alert("begun", rule=name, bus=bus, correlation_id=f"alert:{name}:{bus}"))
+    [alert] = Store(["kept"]).load_open("can0").alerts
+    assert alert.rule == "kept"
+    assert [(row.rule, row.bus) for row in CanAlert.objects.standing().order_by("bus")] == [
+        ("kept", "can0"),
+        ("removed", "can1"),
+    ]
+
+
 def test_an_alert_is_repeated_until_it_is_acknowledged(store):
     assert apply(store, Alert("repeated", 1), Alert("repeated", 1), Alert("repeated", 60, value_text="11 V")) == [
         "repeated",

@@ -133,9 +133,14 @@ class Command(BaseCommand):
             if bus is None:
                 for change in changes:
                     handle(change)
+            elif sender is None:
+                run_live(changes, pending, handle, lambda: None, stopped, conf.current().stop_seconds)
             else:
-                keep_up = Every(KEEP_UP_SECONDS, (lambda: None) if sender is None else sender.keep_up)
+                if options["watch"]:
+                    bridge.on_restored = show
+                keep_up = Every(KEEP_UP_SECONDS, sender.keep_up)
                 run_live(changes, pending, handle, keep_up, stopped, conf.current().stop_seconds)
+                sender.keep_up(is_last=True)
         tally.unsent = len(pending)
         self._summarise(options, bridge, tally, stats)
         if bus is None and stopped.is_set():
@@ -259,7 +264,7 @@ def make_sender(
         check_tables()
     if bus is None:
         return Sender(rules.make_sends, bridge.tally)
-    sender = Sender(rules.make_sends, bridge.tally, Store(), stopped)
+    sender = Sender(rules.make_sends, bridge.tally, Store(rules.names), stopped)
     sender.connect(bus.name, bridge.restore, bridge.take_seen)
     return sender
 
