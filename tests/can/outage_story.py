@@ -47,9 +47,9 @@ def notify(change: FaultChange) -> list[Send]:
 
 
 def vehicle(sent: list[int], complete: threading.Event, stopped: threading.Event) -> None:
-    """Send a new fault every 100 ms, each of another device, and the earlier ones again, until it is stopped."""
+    """Send a new fault every 300 ms, each of another device, and the earlier ones again, until it is stopped."""
     with can.Bus(interface="virtual", channel=CHANNEL) as node:
-        while not stopped.wait(0.1):
+        while not stopped.wait(0.3):
             if not complete.is_set():
                 sent.append(len(sent))
             for number in sent:
@@ -80,10 +80,10 @@ def story() -> dict[str, object]:
     Coach.cluster = Cluster.objects.create(name="Coach", slug="coach", open_to_all=True)
     User.objects.create(username="driver")
     sent: list[int] = []
-    stopped = threading.Event()
+    complete, stopped = threading.Event(), threading.Event()
     threads = [
-        threading.Timer(0.5, vehicle, (sent, stopped)),
-        threading.Thread(target=stop_later, args=(sent, stopped)),
+        threading.Timer(0.5, vehicle, (sent, complete, stopped)),
+        threading.Thread(target=stop_later, args=(sent, complete, stopped)),
     ]
     for thread in threads:
         thread.start()
