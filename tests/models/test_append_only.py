@@ -22,6 +22,7 @@ from notifications.models import (
     allow_log_changes,
 )
 from notifications.testing import capture_notifications
+from tests import emptying
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
 
@@ -269,7 +270,9 @@ class TestTestsOfAHost:
 
 
 class TestBetweenTestCases(TransactionTestCase):
-    """Both tests find empty tables, in any order."""
+    """Both tests find empty tables, in any order, as in a site whose tests Django empties."""
+
+    _fixture_teardown = emptying.flush
 
     def test_one(self):
         assert stored() == {model: [] for model in MODELS}
