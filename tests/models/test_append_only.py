@@ -30,7 +30,7 @@ pytestmark = pytest.mark.django_db
 
 MODELS = [NotificationLog, LogPersonal, PreferenceChange]
 CONTEXT = {"order_number": "7", "eta": None}
-MIGRATION = import_module("notifications.migrations.0004_append_only_log")
+MIGRATION = import_module("notifications.migrations.0001_squashed_0023_http_api")
 ON_POSTGRESQL = pytest.mark.skipif("connection.vendor != 'postgresql'", reason="only PostgreSQL has the triggers")
 ON_SQLITE = pytest.mark.skipif("connection.vendor != 'sqlite'", reason="it concerns SQLite")
 
