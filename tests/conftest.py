@@ -8,7 +8,7 @@ from django.db import connections
 from django.test import SimpleTestCase
 
 from notifications.core import extras
-from tests import redis_server
+from tests import emptying, redis_server
 
 ALSO_LOOKED_FOR_IN = "/usr/sbin"
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
@@ -67,6 +67,13 @@ def lacks_program(item: pytest.Item) -> bool:
 
 def found(program: str) -> bool:
     return bool(shutil.which(program) or shutil.which(program, path=ALSO_LOOKED_FOR_IN))
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker) -> None:
+    """Make the databases as pytest-django does, and empty them in our way after tests that committed."""
+    with django_db_blocker.unblock():
+        emptying.install()
 
 
 @pytest.fixture

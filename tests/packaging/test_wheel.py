@@ -44,7 +44,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     assert {top for top in tops if not top.endswith(".dist-info")} == {"notifications"}
     for needed in (
         "notifications/py.typed",
-        "notifications/migrations/0001_initial.py",
+        "notifications/migrations/0001_squashed_0023_http_api.py",
         "notifications/templates/notifications/message/email.txt",
         "notifications/templates/notifications/base.html",
         "notifications/management/commands/dispatch_notifications.py",

@@ -99,6 +99,7 @@ def quick_pages(settings, tmp_path):
     settings.MIDDLEWARE = []
 
 
+@pytest.mark.slow
 @pytest.mark.one_database
 def test_of_10000_changed_tokens_none_has_a_page(quick_pages, anonymous, ann, cluster):
     token = make_token(LinkTarget(str(ann.pk), str(cluster.pk), 7, "order_shipped", "email"))

@@ -136,6 +136,7 @@ def compare_with_explain(user, cluster, seed):
 
 
 @pytest.mark.slow
+@pytest.mark.one_database
 def test_without_a_choice_the_cell_would_be_what_it_says(ann, water):
     for seed, cluster in enumerate(make_clusters([ann], 200)):
         add_rows(make_rules(seed, ann, cluster, []))

@@ -177,9 +177,12 @@ class TestOnce:
             spool_one([user], ShopEvents.NEWSLETTER, {})
         for wanted in (5, 20):
             replaying = process(spool)
-            until(lambda wanted=wanted: Notification.objects.count() >= wanted)
-            replaying.send_signal(signal.SIGKILL)
-            replaying.communicate()
+            try:
+                until(lambda wanted=wanted: Notification.objects.count() >= wanted, 60)
+            finally:
+                # Otherwise it would go on in the next test.
+                replaying.send_signal(signal.SIGKILL)
+                replaying.communicate()
             assert replaying.returncode == -signal.SIGKILL, "it had ended before: this proves nothing"
         replay()
         assert Notification.objects.count() == Delivery.objects.count() == 60
