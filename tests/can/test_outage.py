@@ -53,4 +53,5 @@ def test_a_bridge_whose_postgresql_is_stopped_sends_everything_afterwards_exactl
     assert f"{result['faults']} notifications queued" in result["bridge"]
     assert result["notifications"] == result["inbox"] == result["faults"] > 8
     assert result["most copies"] == 1
-    assert complaints.count("The database cannot be used (") == 1
+    # Once a minute is enough.
+    assert 1 <= complaints.count("The database cannot be used (") <= 2 + 2 * AWAY_SECONDS / 60

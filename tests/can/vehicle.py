@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 PERIOD = 0.05
 
@@ -41,16 +41,23 @@ class Vehicle:
             if not select.select([self.server], [], [], 0.1)[0]:
                 continue
             client, _address = self.server.accept()
-            # A bridge can be killed at any moment.
-            with suppress(OSError):
-                client.settimeout(30)
-                client.sendall(b"< hi >")
-                for _ in ("open", "rawmode"):
-                    client.recv(256)
-                    client.sendall(b"< ok >")
-                with self.lock:
-                    self.clients = [*self.clients, client]
-                    self.connections += 1
+            try:
+                self.greet(client)
+            except OSError:
+                # A bridge can be killed at any moment, and it tries whether the server is there.
+                client.close()
+                continue
+            with self.lock:
+                self.clients = [*self.clients, client]
+                self.connections += 1
+
+    @staticmethod
+    def greet(client: socket.socket) -> None:
+        client.settimeout(30)
+        client.sendall(b"< hi >")
+        for _ in ("open", "rawmode"):
+            client.recv(256)
+            client.sendall(b"< ok >")
 
     def report(self) -> None:
         while not self.stopped.wait(PERIOD):

@@ -114,7 +114,7 @@ class Command(BaseCommand):
 
     def _run(self, options: dict[str, Any], tally: Tally, stopped: threading.Event) -> None:
         bus = None if options["replay"] else require_bus(options)
-        rules = read_rules(options)
+        rules = prepare_rules(options)
         bridge = rules.make_bridge(FaultTracker(tally, options["clear_after"]))
         sender = make_sender(options, rules, bridge, bus, stopped)
         pending = PendingChanges(tally)
@@ -253,15 +253,24 @@ def read_rules(options: dict[str, Any]) -> RuleSet:
         raise CommandError(str(error)) from error
 
 
+def prepare_rules(options: dict[str, Any]) -> RuleSet:
+    """Return the rules, after checking the tables unless this is a dry run.
+
+    :raises CommandError: if the database was never migrated, or as for :func:`read_rules`.
+    """
+    if not options["dry_run"]:
+        # A live bridge can start while the database is away.
+        with suppress(Error):
+            check_tables()
+    return read_rules(options)
+
+
 def make_sender(
     options: dict[str, Any], rules: RuleSet, bridge: Bridge, bus: BusOptions | None, stopped: threading.Event
 ) -> Sender | None:
     """Return what sends the notifications about changes; None in a dry run."""
     if options["dry_run"]:
         return None
-    # A live bridge can start while the database is away, but not on a database that was never migrated.
-    with suppress(Error):
-        check_tables()
     if bus is None:
         return Sender(rules.make_sends, bridge.tally)
     sender = Sender(rules.make_sends, bridge.tally, Store(rules.names), stopped)
