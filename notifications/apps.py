@@ -32,6 +32,8 @@ class NotificationsConfig(AppConfig):
         from notifications.delivering.workers import cleanup
         from notifications.delivering.workers.periodic_tasks import register_periodic_task
         from notifications.digests import make_due, release_overdue, send_section_digests
+        from notifications.escalation import actions, engine, policies, start
+        from notifications.escalation.pages import links as escalation_links
         from notifications.explain import receipt_reason
         from notifications.inbox.changes import wake_snoozed
         from notifications.live import accounts
@@ -72,6 +74,7 @@ class NotificationsConfig(AppConfig):
         register_periodic_task("late tracking events", 30.0, record.match_late)
         register_footer_source("reason", receipt_reason.get_footer_fields, is_default=True)
         register_footer_source("links", unsubscribe_links.get_footer_fields, is_default=True)
+        register_footer_source("acknowledge", escalation_links.get_footer_fields, is_default=True)
         register_periodic_task("live messages", 60.0, live_cleanup.delete_expired)
         signals.webhook_endpoint_disabled.connect(warning.warn_owner, dispatch_uid="klaxon.webhooks")
         register_periodic_task("webhook attempts", 600.0, warning.delete_old_attempts)
@@ -79,6 +82,10 @@ class NotificationsConfig(AppConfig):
         register_page(Purpose.NOTIFICATION_STATUS, "notifications/magic_links/status.html", load_status)
         register_page(Purpose.SETTINGS_VIEW, "notifications/magic_links/settings.html", load_summary)
         register_periodic_task("magic links", 600.0, delete_expired_links)
+        start.connect()
+        actions.connect()
+        policies.connect()
+        register_periodic_task("escalations", 5.0, engine.run_periodically)
         if celery.is_enabled():
             from notifications.celery import receiver
 

@@ -19,6 +19,7 @@ from notifications.models.circuit import Circuit
 from notifications.models.cluster import Cluster, cluster_or_default, get_cluster_model, get_members, members_of
 from notifications.models.delivery import Delivery
 from notifications.models.device import Device
+from notifications.models.escalation import EscalationEntry, EscalationPolicy, EscalationPolicyStep, EscalationRun
 from notifications.models.fingerprint import Fingerprint
 from notifications.models.heartbeat import Heartbeat
 from notifications.models.idempotent_request import IdempotentRequest
@@ -32,6 +33,7 @@ from notifications.models.notification import Notification
 from notifications.models.pause import Pause
 from notifications.models.presence import Presence
 from notifications.models.push_subscription import PushSubscription
+from notifications.models.rota import Rota, RotaLayer, RotaMember, RotaOverride, TimeOff
 from notifications.models.settings import UserSettings
 from notifications.models.shared_preference import SharedPreference
 from notifications.models.suppression import Suppression
@@ -53,6 +55,10 @@ __all__ = [
     "Cluster",
     "Delivery",
     "Device",
+    "EscalationEntry",
+    "EscalationPolicy",
+    "EscalationPolicyStep",
+    "EscalationRun",
     "Fingerprint",
     "Heartbeat",
     "IdempotentRequest",
@@ -68,10 +74,15 @@ __all__ = [
     "PreferenceChange",
     "Presence",
     "PushSubscription",
+    "Rota",
+    "RotaLayer",
+    "RotaMember",
+    "RotaOverride",
     "SharedPreference",
     "StaffTemplate",
     "StaffTemplateVersion",
     "Suppression",
+    "TimeOff",
     "TopicSubscription",
     "TrackedLink",
     "TrackingEvent",
