@@ -32,7 +32,7 @@ class NotificationsConfig(AppConfig):
         from notifications.delivering.workers import cleanup
         from notifications.delivering.workers.periodic_tasks import register_periodic_task
         from notifications.digests import make_due, release_overdue, send_section_digests
-        from notifications.escalation import actions, engine, policies, start
+        from notifications.escalation import actions, engine, policies, preview, start
         from notifications.escalation.pages import links as escalation_links
         from notifications.explain import receipt_reason
         from notifications.inbox.changes import wake_snoozed
@@ -84,6 +84,7 @@ class NotificationsConfig(AppConfig):
         register_periodic_task("magic links", 600.0, delete_expired_links)
         start.connect()
         actions.connect()
+        preview.connect()
         policies.connect()
         register_periodic_task("escalations", 5.0, engine.run_periodically)
         if celery.is_enabled():

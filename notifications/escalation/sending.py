@@ -9,15 +9,46 @@ from typing import Any
 
 from notifications import conf
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
-from notifications.models import AttachedFile, EscalationRun, Notification
+from notifications.exceptions import InvalidOption
+from notifications.models import AttachedFile, EscalationRun
 from notifications.outcomes import SendResult
 from notifications.sending.enqueue import enqueue
-from notifications.sending.request import build_request
+from notifications.sending.request import Request, build_request
 
 
 def get_cancel_key(run: EscalationRun) -> str:
     """Return the key by which what an escalation has queued is cancelled."""
     return f"escalation:{run.pk}"
+
+
+def get_page_event(event: NotificationEvent, channels: Sequence[str]) -> tuple[NotificationEvent, tuple[str, ...]]:
+    """Return the event as an escalation sends it, and the enabled channels of a step.
+
+    :param event: as it is declared.
+    :param channels: those that the step names; empty for all channels of the event.
+    """
+    enabled = conf.current().enabled_channels
+    names = tuple(name for name in channels or event.channels if name in enabled)
+    escalated = event.escalated
+    # A policy in the table can use channels that the event does not declare.
+    return replace(escalated, supported_channels=tuple(dict.fromkeys((*escalated.channels, *names)))), names
+
+
+def build_page_request(
+    event: NotificationEvent, channels: Sequence[str], cluster: Any, context: Any, options: dict[str, Any]
+) -> Request:
+    """Return the request for one page.
+
+    :param context: it was validated when the notification was sent. If the declaration has changed since, it is still
+        sent.
+    :raises InvalidOption: if none of the channels is in use.
+    """
+    escalated, names = get_page_event(event, channels)
+    if not names:
+        raise InvalidOption(f"None of the channels of the step is in use: {', '.join(channels or event.channels)}.")
+    lenient = replace(escalated, context=None, link="")
+    given: Any = {**options, "channels": names}
+    return replace(build_request(lenient, cluster, context, given), event=escalated)
 
 
 def send_page(
@@ -28,11 +59,10 @@ def send_page(
     :param channels: empty for all channels of the event.
     :param key: the idempotency key, so that the same page is never queued twice.
     :raises UnknownEvent: if the event is not registered any more.
+    :raises InvalidOption: if none of the channels is in use.
     """
     notification = run.notification
-    event = NOTIFICATION_EVENTS.find(notification.event).escalated
-    names = [name for name in channels or event_channels(notification) if name in conf.current().enabled_channels]
-    event = replace(event, supported_channels=tuple(dict.fromkeys((*event.channels, *names))))
+    event = NOTIFICATION_EVENTS.find(notification.event)
     options: dict[str, Any] = {
         "topic": notification.topic or None,
         "campaign": notification.campaign or None,
@@ -42,15 +72,6 @@ def send_page(
         "cancel_key": get_cancel_key(run),
         "idempotency_key": key,
         "attachments": AttachedFile.objects.using(using).load_attachments([notification]).get(notification.pk),
-        "channels": names or None,
     }
-    # The context was validated when the notification was sent. If the declaration has changed since, it is still sent.
-    lenient = replace(event, context=None, link="")
-    request = build_request(lenient, notification.cluster, notification.values, options)  # type: ignore[arg-type]
-    return enqueue(replace(request, event=event, escalates_id=notification.pk), recipients, using)
-
-
-def event_channels(notification: Notification) -> tuple[str, ...]:
-    """Return the channels on which the notification is sent if a step names none."""
-    event: NotificationEvent = NOTIFICATION_EVENTS.find(notification.event)
-    return event.channels
+    request = build_page_request(event, channels, notification.cluster, notification.values, options)
+    return enqueue(replace(request, escalates_id=notification.pk), recipients, using)

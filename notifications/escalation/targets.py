@@ -1,6 +1,7 @@
 """Who a target of an escalation is. It is looked up when the step is sent, so that it is right at that time."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -10,6 +11,7 @@ from django.utils.module_loading import import_string
 
 from notifications import conf
 from notifications.conf.problem import suggest
+from notifications.core.databases import is_in_transaction
 from notifications.escalation.schedules import load_schedule
 from notifications.events.escalation import TARGET_KINDS, Target, parse_target
 from notifications.exceptions import InvalidRecipient, KlaxonError
@@ -151,7 +153,8 @@ def resolve_all(texts: Any, notification: Notification, now: Any, using: str) ->
                 faults.append(fault)
                 continue
             try:
-                with transaction.atomic(using=using):
+                # explain() reads without a transaction, and must not lock the database.
+                with transaction.atomic(using=using) if is_in_transaction(using) else nullcontext():
                     recipients += resolve(target, notification, now)
             except Exception as error:  # noqa: BLE001 - the function of a site may fail in any way; it is recorded
                 faults.append(f"{':'.join(target)}: {type(error).__name__}: {error}"[:500])
