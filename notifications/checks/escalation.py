@@ -17,11 +17,15 @@ Messages = Iterator[CheckMessage]
 
 
 def check_escalation_targets() -> Messages:
-    yield from map(to_message, find_declared_faults())
+    for finding in find_declared_faults():
+        yield Error(describe(finding), hint=finding.hint, id="klaxon.E041")
 
 
 def check_reachable(app_configs: Any, databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """Report what escalations cannot reach: for ``check --database``, and after ``migrate``."""
+    """Report what escalations cannot reach, for ``check --database``.
+
+    These are only warnings: ``migrate`` runs the check too, and must not fail because a user was deleted.
+    """
     using = router.db_for_read(EscalationPolicy)
     if using not in (databases or ()) or any(conf.problems()):
         return []
@@ -34,11 +38,12 @@ def check_reachable(app_configs: Any, databases: Any = None, **kwargs: Any) -> l
             raise
         # The tables do not exist yet: this is the first `migrate`.
         return []
-    return [to_message(finding) for finding in found if (finding.subject, finding.text) not in declared]
+    return [
+        Warning(describe(finding), hint=finding.hint, id="klaxon.W021")
+        for finding in found
+        if (finding.subject, finding.text) not in declared
+    ]
 
 
-def to_message(finding: Finding) -> CheckMessage:
-    text = f"Escalation: {finding.subject}. {finding.text}"
-    if finding.is_error:
-        return Error(text, hint=finding.hint, id="klaxon.E041")
-    return Warning(text, hint=finding.hint, id="klaxon.W021")
+def describe(finding: Finding) -> str:
+    return f"Escalation: {finding.subject}. {finding.text}"

@@ -12,7 +12,7 @@ from django.utils.module_loading import autodiscover_modules
 from notifications.conf.problem import find_nearest
 from notifications.events.enums import NotificationChannel, NotificationPriority, key_of
 from notifications.events.escalation import Escalation, normalize_escalation
-from notifications.events.inbox import InboxAction, InboxText, normalize_actions
+from notifications.events.inbox import InboxAction, InboxText, normalize_actions, with_acknowledge
 from notifications.events.prefer import Prefer, normalize_prefer
 from notifications.events.validation import validate_declaration, validate_event
 from notifications.exceptions import UnknownEvent
@@ -83,7 +83,8 @@ class NotificationEvent:
         ``ngettext_lazy("%(count)d change to your schedule", "%(count)d changes to your schedule", "count")``.
     :param actions: the buttons of an item: :class:`InboxAction`, ``"acknowledge"`` or ``"dismiss"``.
     :param escalation: who gets a notification next if nobody acknowledges it in time: an :class:`Escalation`, or True
-        or ``"default"`` for the default one. The event has no batches and waits for no digest.
+        or ``"default"`` for the default one. The event has no batches and waits for no digest, and its items in the
+        inbox have the action ``"acknowledge"``.
     :raises ValueError, TypeError: if a value is invalid. The message names the event.
     """
 
@@ -132,6 +133,8 @@ class NotificationEvent:
         validate_declaration(self)
         transforms = {key_of(channel): function for channel, function in self.transforms.items()}
         fallback = {key_of(channel): key_of(other) for channel, other in self.fallback.items()}
+        escalation = normalize_escalation(self.escalation)
+        actions = normalize_actions(self.actions)
         given = {
             "priority": NotificationPriority(self.priority),
             "supported_channels": tuple(self.supported_channels),
@@ -140,8 +143,8 @@ class NotificationEvent:
             "fallback": fallback,
             "prefer": normalize_prefer(self.prefer),
             "dedup_keys": tuple(self.dedup_keys),
-            "actions": normalize_actions(self.actions),
-            "escalation": normalize_escalation(self.escalation),
+            "actions": with_acknowledge(actions) if escalation else actions,
+            "escalation": escalation,
         }
         for name, value in given.items():
             object.__setattr__(self, name, value)
