@@ -87,10 +87,11 @@ def acknowledge(notification: Notification, user: Any, hold_for: timedelta | Non
     using = router.db_for_write(EscalationRun)
     with transaction.atomic(using=using):
         is_new = acknowledge_notification(notification, user)
-        for run in EscalationRun.objects.using(using).lock([get_first(notification)]) if hold_for else ():
-            if run.state == State.ACKNOWLEDGED and run.ended_at is None:
-                run.continue_at(clock.now(using) + hold_for)
-                run.save(using=using)
+        if hold_for is not None:
+            for run in EscalationRun.objects.using(using).lock([get_first(notification)]):
+                if run.state == State.ACKNOWLEDGED and run.ended_at is None:
+                    run.continue_at(clock.now(using) + hold_for)
+                    run.save(using=using)
     return is_new
 
 
@@ -225,9 +226,10 @@ def _change(run: EscalationRun, by: Any, change: Callable[[EscalationRun, dateti
     """Lock an escalation, check the permission of a user, and change it. Update the caller's object too."""
     using = router.db_for_write(EscalationRun)
     with transaction.atomic(using=using):
-        [row] = EscalationRun.objects.using(using).lock([run.notification_id]) or [None]
-        if row is None:
+        rows = EscalationRun.objects.using(using).lock([run.notification_id])
+        if not rows:
             raise InvalidOption(f"The escalation {run} was deleted.")
+        [row] = rows
         if by is not None:
             check_may_act(row.notification, by)
         changed = change(row, clock.now(using), using)

@@ -6,8 +6,9 @@ from typing import Any
 from django.contrib.auth import get_user_model
 
 from notifications.escalation.policies import find_policy
+from notifications.escalation.sending import get_page_event
 from notifications.escalation.targets import resolve_all
-from notifications.events import Escalation
+from notifications.events import Escalation, NotificationEvent
 from notifications.explain.chain import ChainStep, register_chain_source
 from notifications.models import Notification
 from notifications.recipients import Address
@@ -25,22 +26,20 @@ def preview(request: Request, wanted_at: datetime, using: str) -> list[ChainStep
     if escalation is None:
         return []
     notification = request.build_notification(wanted_at)
-    return list_steps(escalation, notification, wanted_at, request.event.channels, using)
+    return list_steps(escalation, notification, wanted_at, request.event, using)
 
 
 def list_steps(
-    escalation: Escalation, notification: Notification, base_at: datetime, channels: tuple[str, ...], using: str
+    escalation: Escalation, notification: Notification, base_at: datetime, event: NotificationEvent, using: str
 ) -> list[ChainStep]:
-    """Return the steps of an escalation, with the people who would get them.
-
-    :param channels: those of the event, for the steps that name none.
-    """
+    """Return the steps of an escalation, with the people who would get them."""
     steps = []
     for page in escalation.list_pages(notification.priority):
         at = base_at + timedelta(seconds=page.after)
         recipients, faults = resolve_all(page.targets, notification, at, using)
         people = tuple(describe(recipient) for recipient in recipients)
-        steps.append(ChainStep(at, page.step, page.targets, page.channels or channels, people, "; ".join(faults)))
+        _event, channels = get_page_event(event, page.channels)
+        steps.append(ChainStep(at, page.step, page.targets, channels, people, "; ".join(faults)))
     return steps
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from notifications import conf
+from notifications.conf import get_address_kind, has_subscribers
 from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
 from notifications.exceptions import InvalidOption
 from notifications.models import AttachedFile, EscalationRun
@@ -25,10 +26,13 @@ def get_page_event(event: NotificationEvent, channels: Sequence[str]) -> tuple[N
     """Return the event as an escalation sends it, and the enabled channels of a step.
 
     :param event: as it is declared.
-    :param channels: those that the step names; empty for all channels of the event.
+    :param channels: those that the step names; empty for all channels of the event that reach people.
     """
     enabled = conf.current().enabled_channels
     names = tuple(name for name in channels or event.channels if name in enabled)
+    if not channels:
+        # Endpoints have got the first notification already, and the log reaches nobody. So neither counts as reached.
+        names = tuple(name for name in names if get_address_kind(name) and not has_subscribers(name))
     escalated = event.escalated
     # A policy in the table can use channels that the event does not declare.
     return replace(escalated, supported_channels=tuple(dict.fromkeys((*escalated.channels, *names)))), names
@@ -45,7 +49,8 @@ def build_page_request(
     """
     escalated, names = get_page_event(event, channels)
     if not names:
-        raise InvalidOption(f"None of the channels of the step is in use: {', '.join(channels or event.channels)}.")
+        named = ", ".join(channels or event.channels)
+        raise InvalidOption(f"None of the channels of the step is in use and reaches people: {named}.")
     lenient = replace(escalated, context=None, link="")
     given: Any = {**options, "channels": names}
     return replace(build_request(lenient, cluster, context, given), event=escalated)

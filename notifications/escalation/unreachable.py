@@ -15,7 +15,7 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from notifications.escalation.schedules import load_schedule
-from notifications.escalation.sending import build_page_request
+from notifications.escalation.sending import build_page_request, get_page_event
 from notifications.escalation.targets import (
     UnresolvedTarget,
     expand_targets,
@@ -97,7 +97,7 @@ def list_escalations() -> Iterator[tuple[NotificationEvent, Escalation, Any]]:
         own = {row.cluster_id: row for row in by_event.get(event.name.lower(), ())}
         declared: Any = event.escalation
         general = own[None].build() if None in own else declared
-        named = [row.cluster for row in own.values() if row.cluster_id is not None]
+        named = [row.cluster for row in own.values() if row.cluster is not None]
         for cluster in {one.pk: one for one in (*clusters, *named)}.values():
             escalation = own[cluster.pk].build() if cluster.pk in own else general
             if escalation is not None:
@@ -109,7 +109,7 @@ class _Checker:
 
     def __init__(self, event: NotificationEvent, step: Step, subject: str, cluster: Any, now: datetime) -> None:
         self.event, self.step, self.subject, self.cluster, self.now = event, step, subject, cluster, now
-        self.channels = step.channel_names or event.channels
+        self.channels = get_page_event(event, step.channel_names)[1]
 
     def find_faults(self, paused: Collection[str]) -> Iterator[Finding]:
         for channel in self.channels:

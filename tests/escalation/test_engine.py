@@ -1,5 +1,6 @@
 """What an escalation sends and when, and what stops it."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -363,3 +364,11 @@ def test_an_event_that_escalates_waits_for_no_batch_or_digest():
         with pytest.raises(ValueError, match="has an escalation"):
             make_event(priority=NotificationPriority.MEDIUM, **option)
     assert not make_event(priority=NotificationPriority.MEDIUM).may_wait_for_digest(3)
+
+
+def test_the_log_does_not_count_as_reached(story):
+    NOTIFICATION_EVENTS[Alarms.PUMP] = replace(make_event(), supported_channels=["app", "log"])
+    User.objects.filter(username="supervisor").update(is_active=False)
+    story.send()
+    story.wait(minutes=20)
+    assert story.kinds == ["started", "unreachable", "sent"]
