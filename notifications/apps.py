@@ -72,9 +72,10 @@ class NotificationsConfig(AppConfig):
         signing_out.connect()
         signals.recipient_unsubscribed.connect(hits.receive_unsubscription, dispatch_uid="klaxon.tracking.unsubscribed")
         register_periodic_task("late tracking events", 30.0, record.match_late)
+        # It comes before the reason, so that its own reason overrides that one.
+        register_footer_source("acknowledge", escalation_links.get_footer_fields, is_default=True)
         register_footer_source("reason", receipt_reason.get_footer_fields, is_default=True)
         register_footer_source("links", unsubscribe_links.get_footer_fields, is_default=True)
-        register_footer_source("acknowledge", escalation_links.get_footer_fields, is_default=True)
         register_periodic_task("live messages", 60.0, live_cleanup.delete_expired)
         signals.webhook_endpoint_disabled.connect(warning.warn_owner, dispatch_uid="klaxon.webhooks")
         register_periodic_task("webhook attempts", 600.0, warning.delete_old_attempts)

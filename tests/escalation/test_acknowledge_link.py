@@ -98,3 +98,10 @@ def test_the_html_has_the_link_too(sent):
     [message] = [one for one in mail.outbox if one.to == ["ward@example.com"]]
     html = message.alternatives[0][0]
     assert f'href="https://shop.example.com{find_link("ward@example.com")}"' in html
+
+
+def test_a_page_says_why_it_is_sent(sent):
+    bodies = {one.to[0]: one.body for one in mail.outbox}
+    words = "You get this because nobody has acknowledged it yet."
+    assert words in bodies["office@example.com"]
+    assert words not in bodies["ward@example.com"]
