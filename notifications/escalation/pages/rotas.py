@@ -53,6 +53,16 @@ class NamedShift:
     def is_gap(self) -> bool:
         return not self.name
 
+    @property
+    def hours(self) -> str:
+        """The times of a part that falls on one day. The end of the day is 24:00."""
+        end = "24:00" if self.end.time() == time() else f"{self.end:%H:%M}"
+        return f"{self.start:%H:%M}–{end}"
+
+    @property
+    def is_whole_day(self) -> bool:
+        return self.hours == "00:00–24:00"
+
 
 @dataclass(frozen=True)
 class Day:
