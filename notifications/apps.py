@@ -33,6 +33,8 @@ class NotificationsConfig(AppConfig):
         from notifications.delivering.workers import cleanup
         from notifications.delivering.workers.periodic_tasks import register_periodic_task
         from notifications.digests import make_due, release_overdue, send_section_digests
+        from notifications.escalation import actions, engine, policies, preview, start
+        from notifications.escalation.pages import links as escalation_links
         from notifications.explain import receipt_reason
         from notifications.inbox.changes import wake_snoozed
         from notifications.live import accounts
@@ -71,6 +73,8 @@ class NotificationsConfig(AppConfig):
         signing_out.connect()
         signals.recipient_unsubscribed.connect(hits.receive_unsubscription, dispatch_uid="klaxon.tracking.unsubscribed")
         register_periodic_task("late tracking events", 30.0, record.match_late)
+        # It comes before the reason, so that its own reason overrides that one.
+        register_footer_source("acknowledge", escalation_links.get_footer_fields, is_default=True)
         register_footer_source("reason", receipt_reason.get_footer_fields, is_default=True)
         register_footer_source("links", unsubscribe_links.get_footer_fields, is_default=True)
         register_periodic_task("live messages", 60.0, live_cleanup.delete_expired)
@@ -81,6 +85,11 @@ class NotificationsConfig(AppConfig):
         register_page(Purpose.SETTINGS_VIEW, "notifications/magic_links/settings.html", load_summary)
         register_periodic_task("magic links", 600.0, delete_expired_links)
         register_periodic_task("CAN faults", 600.0, delete_old_state)
+        start.connect()
+        actions.connect()
+        preview.connect()
+        policies.connect()
+        register_periodic_task("escalations", 5.0, engine.run_periodically)
         if celery.is_enabled():
             from notifications.celery import receiver
 

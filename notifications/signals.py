@@ -14,7 +14,9 @@ sent within the transaction that adds or changes inbox items of these users, in 
 ``live_messages_added`` (the same arguments) within the one that adds messages of the channel ``websocket``. Receivers
 of these two must not fail; use ``transaction.on_commit()`` for slow work.
 ``webhook_endpoint_disabled`` (``endpoint``) is sent within the transaction in which Klaxon disables an endpoint,
-because it is gone or has only failed for days.
+because it is gone or has only failed for days. ``escalation_exhausted`` (``run``) is sent within the transaction in
+which an escalation ends because nobody has acknowledged its last step. What a receiver sends or writes is committed
+with it; if a receiver fails, what it wrote is rolled back, and the error is logged.
 """
 
 from django.dispatch import Signal
@@ -29,3 +31,4 @@ recipient_unsubscribed = Signal()
 inbox_changed = Signal()
 live_messages_added = Signal()
 webhook_endpoint_disabled = Signal()
+escalation_exhausted = Signal()

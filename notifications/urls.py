@@ -25,5 +25,6 @@ urlpatterns = [
     path("links/", include("notifications.magic_links.urls")),
     path("pushover/", include("notifications.pushover.urls")),
     path("webhooks/", include("notifications.webhooks.pages.urls")),
+    path("", include("notifications.escalation.pages.urls")),
     path("unsubscribe/", include("notifications.unsubscribe.urls")),
 ]

@@ -42,6 +42,7 @@ FLOORS = {
         "devices",
         "digests",
         "email_setup",
+        "escalation",
         "inbox",
         "preference_centre.clusters",
         "preference_centre.widgets",
@@ -54,6 +55,7 @@ FLOORS = {
     9: {
         "admin",
         "can",
+        "escalation.pages",
         "live",
         "magic_links",
         "phone",

@@ -273,6 +273,7 @@ def test_every_key_is_read_from_the_environment_in_its_type(settings):
             ON_BAD_CALL="log",
             PREFERENCES="shop.wishes.UserPreferences",
             BASE_URL="https://example.com",
+            ESCALATION_TARGETS='{"supervisor": "role:Supervisors"}',
             THEME='{"color": "#112233"}',
             THEME_OF="shop.mail.theme_of",
             TRACKING_URL="https://t.example.com",

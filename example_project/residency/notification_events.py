@@ -7,6 +7,7 @@ from typing import Any
 from django.urls import reverse
 from django.utils.translation import gettext
 
+from example_project.residency.escalation import ESCALATE_CONFLICT, ESCALATE_GAP, ESCALATE_VIOLATION
 from example_project.residency.windows import ABSENCES, ACGME, ASSIGNMENT, REMINDERS, SCHEDULE
 from notifications.events import NotificationChannel, NotificationEvent, NotificationPriority, register
 
@@ -94,7 +95,13 @@ LIMIT = {"violation_type": str, "person_name": str, "hours": float, "limit": flo
 
 E = ResidencyEvents
 _declare(E.SCHEDULE_PUBLISHED, MEDIUM, PUBLISHED, "schedule", dedup_window=SCHEDULE.dedup, dedup_keys=("period",))
-_declare(E.SCHEDULE_CONFLICT, HIGH, {"person_name": str, "first": str, "second": str}, "schedule")
+_declare(
+    E.SCHEDULE_CONFLICT,
+    HIGH,
+    {"person_name": str, "first": str, "second": str},
+    "schedule",
+    escalation=ESCALATE_CONFLICT,
+)
 _declare(
     E.ASSIGNMENT_CHANGED,
     MEDIUM,
@@ -122,6 +129,7 @@ _declare(
     dedup_window=ACGME.dedup,
     dedup_keys=("violation_type", "person_name"),
     loggable=("violation_type", "severity"),
+    escalation=ESCALATE_VIOLATION,
 )
 _declare(
     E.ACGME_LIMIT_NEAR,
@@ -144,7 +152,14 @@ _declare(
 _declare(E.RESILIENCE_WARNING, HIGH, PRESSURE, "resilience")
 _declare(E.RESILIENCE_CRITICAL, CRITICAL, PRESSURE, "resilience")
 _declare(E.RESILIENCE_RECOVERED, LOW, PRESSURE, "resilience")
-_declare(E.COVERAGE_NEEDED, CRITICAL, {"unit": str, "needed_from": datetime}, "coverage", (APP, EMAIL, SMS))
+_declare(
+    E.COVERAGE_NEEDED,
+    CRITICAL,
+    {"unit": str, "needed_from": datetime},
+    "coverage",
+    (APP, EMAIL, SMS),
+    escalation=ESCALATE_GAP,
+)
 _declare(E.COVERAGE_SECURED, HIGH, {"unit": str, "covered_by": str}, "coverage")
 _declare(
     E.ABSENCE_REPORTED,

@@ -41,7 +41,7 @@ class TemplateForm(forms.ModelForm):
         cleaned = super().clean() or {}
         event = NOTIFICATION_EVENTS.named(cleaned.get("event", ""))
         channel = cleaned.get("channel")
-        if event is not None and channel and channel not in {*event.channels, *event.fallback.values()}:
+        if event is not None and channel and channel not in {*event.named_channels, *event.fallback.values()}:
             names = ", ".join(event.channels)
             self.add_error("channel", ValidationError(_("This event supports only: %s.") % names, code="channel"))
         return cleaned

@@ -5,12 +5,14 @@ extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009
 preferences, E013 digests, E014 recipients of free text, E015 address fields, E016 themes, E017 topics, E020 senders of
 emails, E021 SMTP without TLS, E022 no encryption keys, E023 no page for sensitive events, E024 tracking, E025 HTTP API,
 E026 webhooks, E030 databases, E031 database engine, E032 no template engine, E033 own templates not found, E034 foreign
-files, E035 magic links, E036 CAN rules, E037 CAN rules in Python, E038 django.tasks, E040 CAN bus.
+files, E035 magic links, E036 CAN rules, E037 CAN rules in Python, E038 django.tasks, E040 CAN bus, E041 targets of
+escalations.
 Warnings: W001 channel not configured, W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes,
 W006 settings outside of NOTIFICATIONS, W007 undeclared variables, W008 disabled, W009 another package, W010 no field
 for email, W013 static files not found, W014 nobody present, W015 secrets of webhooks in plain text, W016 no callbacks
 of phone services, W017 calls for events that are not critical, W018 silent CAN buses, W020 CAN adapter that does not
-only listen. For deployment: W011 no link to unsubscribe, W012 link that fails.
+only listen, W021 people whom escalations cannot reach. For deployment: W011 no link to unsubscribe, W012 link that
+fails.
 """
 
 from collections import defaultdict
@@ -20,7 +22,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from notifications import conf
 from notifications.checks.api import check_api
@@ -35,6 +37,7 @@ from notifications.checks.channels import (
     missing_extra_error,
 )
 from notifications.checks.databases import check_databases, check_engine, check_pools, check_sqlite
+from notifications.checks.escalation import check_escalation_targets, check_reachable
 from notifications.checks.magic_links import check_magic_links
 from notifications.checks.package import check_files, check_path
 from notifications.checks.paths import (
@@ -209,6 +212,7 @@ CHECKS_WITH_VALID_SETTINGS: tuple[Callable[[], Messages], ...] = (
     check_supported_channels,
     check_phone_callbacks,
     check_calls,
+    check_escalation_targets,
 )
 
 
@@ -227,3 +231,4 @@ def run_deployment_checks(app_configs: Any, **kwargs: Any) -> list[CheckMessage]
 def register_checks() -> None:
     register(run_checks, "klaxon")
     register(run_deployment_checks, "klaxon", deploy=True)
+    register(check_reachable, "klaxon", Tags.database)

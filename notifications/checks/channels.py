@@ -149,7 +149,7 @@ def check_theme_sender() -> Messages:
 def check_supported_channels() -> Messages:
     missing, enabled = defaultdict(list), conf.current().enabled_channels
     for member, event in NOTIFICATION_EVENTS.items():
-        for name in dict.fromkeys([*event.channels, *event.fallback.values()]):
+        for name in dict.fromkeys([*event.named_channels, *event.fallback.values()]):
             if name not in enabled and not isinstance(member, BuiltInEvents):
                 missing[name].append(event.name)
     for name, events in sorted(missing.items()):

@@ -39,7 +39,7 @@ def check_phone_callbacks() -> Messages:
 def check_calls() -> Messages:
     calling = {name for name, _provider in iterate_providers(TwilioVoiceChannel)}
     for member, event in NOTIFICATION_EVENTS.items():
-        used = calling & {*event.channels, *event.fallback.values()}
+        used = calling & {*event.named_channels, *event.fallback.values()}
         if used and event.priority != NotificationPriority.CRITICAL and not isinstance(member, BuiltInEvents):
             yield Warning(
                 f"The event {event.name!r} calls people by the channel {min(used)!r}, but it is not CRITICAL.",

@@ -80,7 +80,7 @@ def _find_template_places() -> Iterator[tuple[NotificationEvent, str, Sequence[P
     """Yield each event with each of its enabled channels and the places where Klaxon searches for its template."""
     enabled = conf.current().enabled_channels
     for member, event in NOTIFICATION_EVENTS.items():
-        for name in dict.fromkeys([*event.channels, *event.fallback.values()]):
+        for name in dict.fromkeys([*event.named_channels, *event.fallback.values()]):
             # Users cannot ask for a message on a channel that has no template for it.
             if member in ON_REQUEST and name not in BUILT_IN_CHANNELS:
                 continue

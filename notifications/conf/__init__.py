@@ -27,6 +27,7 @@ from notifications.conf.problem import (
     is_absolute,
     is_at_least_one,
     is_dict_of_texts,
+    is_dict_of_texts_or_lists,
     is_dict_with_text_keys,
     is_list_of_keys,
     is_list_of_texts,
@@ -109,6 +110,13 @@ class Conf:
     )
     tracking_url: str = option(
         "", str, "str", 'the address that tracked links begin with, such as "https://t.example.com"', is_site_address
+    )
+    escalation_targets: Mapping[str, Any] = option(
+        dict,
+        Mapping,
+        "json",
+        'a dict of names to targets, such as {"supervisor": "role:Supervisors"}; a list for several',
+        is_dict_of_texts_or_lists,
     )
     address_fields: Mapping[str, str] = option(
         dict, Mapping, "dict", 'a dict such as {"phone": "phone_number"}', is_dict_of_texts

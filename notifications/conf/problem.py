@@ -50,6 +50,14 @@ def is_dict_with_text_keys(value: Any) -> bool:
     return all(isinstance(key, str) for key in value)
 
 
+def is_dict_of_texts_or_lists(value: Any) -> bool:
+    """Return whether a value is a dict of names to texts or to lists of texts."""
+    return all(
+        isinstance(name, str) and (isinstance(item, str) or (isinstance(item, list | tuple) and is_list_of_texts(item)))
+        for name, item in value.items()
+    )
+
+
 def is_list_of_texts(value: Any) -> bool:
     return all(isinstance(item, str) for item in value)
 

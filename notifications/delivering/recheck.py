@@ -41,7 +41,7 @@ def recheck_claimed(claimed: Sequence[Delivery], session: Session, now: datetime
         if delivery.pk in turns and not isinstance(decision, Drop):
             decision = combine_with_turn(decision, decide_turn(turns[delivery.pk], now))
         if isinstance(decision, Deliver):
-            event = NOTIFICATION_EVENTS.find(delivery.notification.event)
+            event = delivery.notification.declared_event or NOTIFICATION_EVENTS.find(delivery.notification.event)
             sendable.append(ClaimedDelivery(delivery, event, persons[delivery.pk]))
         else:
             refused.append((delivery, decision))

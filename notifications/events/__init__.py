@@ -6,6 +6,7 @@ for each member. The system checks compare the enum with the registry.
 
 from notifications.events.built_in import DIGESTS, ON_REQUEST, BuiltInEvents
 from notifications.events.enums import BANDS, LEVELS, NotificationChannel, NotificationPriority, key_of
+from notifications.events.escalation import DEFAULT_ESCALATION, Escalation, Step
 from notifications.events.event import (
     NOTIFICATION_EVENTS,
     EventRegistry,
@@ -20,17 +21,20 @@ from notifications.events.prefer import Prefer
 
 __all__ = [
     "BANDS",
+    "DEFAULT_ESCALATION",
     "DIGESTS",
     "LEVELS",
     "NOTIFICATION_EVENTS",
     "ON_REQUEST",
     "BuiltInEvents",
+    "Escalation",
     "EventRegistry",
     "InboxAction",
     "NotificationChannel",
     "NotificationEvent",
     "NotificationPriority",
     "Prefer",
+    "Step",
     "Transform",
     "Urgency",
     "autodiscover",

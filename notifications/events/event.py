@@ -11,7 +11,8 @@ from django.utils.module_loading import autodiscover_modules
 
 from notifications.conf.problem import find_nearest
 from notifications.events.enums import NotificationChannel, NotificationPriority, key_of
-from notifications.events.inbox import InboxAction, InboxText, normalize_actions
+from notifications.events.escalation import Escalation, normalize_escalation
+from notifications.events.inbox import InboxAction, InboxText, normalize_actions, with_acknowledge
 from notifications.events.prefer import Prefer, normalize_prefer
 from notifications.events.validation import validate_declaration, validate_event
 from notifications.exceptions import UnknownEvent
@@ -81,6 +82,9 @@ class NotificationEvent:
     :param group_label: the title of a group, which is formatted with ``count``:
         ``ngettext_lazy("%(count)d change to your schedule", "%(count)d changes to your schedule", "count")``.
     :param actions: the buttons of an item: :class:`InboxAction`, ``"acknowledge"`` or ``"dismiss"``.
+    :param escalation: who gets a notification next if nobody acknowledges it in time: an :class:`Escalation`, or True
+        or ``"default"`` for the default one. The event has no batches and waits for no digest, and its items in the
+        inbox have the action ``"acknowledge"``.
     :raises ValueError, TypeError: if a value is invalid. The message names the event.
     """
 
@@ -123,11 +127,14 @@ class NotificationEvent:
     group_key: InboxText = ""
     group_label: Any = ""
     actions: Sequence[InboxAction | str] = ()
+    escalation: Escalation | bool | str | None = None
 
     def __post_init__(self) -> None:
         validate_declaration(self)
         transforms = {key_of(channel): function for channel, function in self.transforms.items()}
         fallback = {key_of(channel): key_of(other) for channel, other in self.fallback.items()}
+        escalation = normalize_escalation(self.escalation)
+        actions = normalize_actions(self.actions)
         given = {
             "priority": NotificationPriority(self.priority),
             "supported_channels": tuple(self.supported_channels),
@@ -136,7 +143,8 @@ class NotificationEvent:
             "fallback": fallback,
             "prefer": normalize_prefer(self.prefer),
             "dedup_keys": tuple(self.dedup_keys),
-            "actions": normalize_actions(self.actions),
+            "actions": with_acknowledge(actions) if escalation else actions,
+            "escalation": escalation,
         }
         for name, value in given.items():
             object.__setattr__(self, name, value)
@@ -151,6 +159,34 @@ class NotificationEvent:
     def preferred(self) -> dict[str, Prefer]:
         """The entries of ``prefer`` by the name of their channel, in order."""
         return {str(one.channel): one for one in normalize_prefer(self.prefer)}
+
+    @cached_property
+    def escalated(self) -> "NotificationEvent":
+        """The event as an escalation sends it: CRITICAL, so that nothing holds it back that people can turn off."""
+        return replace(
+            self,
+            priority=NotificationPriority.CRITICAL,
+            supported_channels=self.named_channels,
+            on_unknown="retry",
+            prefer=(),
+            limit=None,
+            over_limit="wait",
+            dedup_window=0,
+            dedup_keys=(),
+            score=None,
+            urgency=None,
+            permission="",
+            batch_window=0,
+            batch_scheduled=False,
+            digest=None,
+            escalation=None,
+        )
+
+    @cached_property
+    def named_channels(self) -> tuple[str, ...]:
+        """The names of the supported channels, and of those that only its escalation uses."""
+        more = self.escalation.channels if isinstance(self.escalation, Escalation) else ()
+        return tuple(dict.fromkeys((*self.channels, *more)))
 
     @property
     def words(self) -> str:
@@ -196,7 +232,7 @@ class NotificationEvent:
 
     def may_wait_for_digest(self, priority: int) -> bool:
         """Return whether it may wait for a digest at this priority, which a call may have raised."""
-        if self.digest is None and not self.prefer:
+        if self.digest is None and not self.prefer and self.escalation is None:
             return priority >= NotificationPriority.MEDIUM and self.on_unknown != "hold" and not self.mandatory
         return bool(self.digest)
 

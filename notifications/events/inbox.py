@@ -144,3 +144,9 @@ def describe_item(event: Any, values: dict[str, Any]) -> ItemDescription:
 def is_image(icon: str) -> bool:
     """Return whether an icon is the URL of an image, and not a character."""
     return len(icon) > MAX_ICON_CHARACTERS or "/" in icon
+
+
+def with_acknowledge(actions: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return normalised actions with the built-in one to acknowledge."""
+    names = [action.name for action in actions if isinstance(action, InboxAction)]
+    return actions if "acknowledge" in names else (BUILT_IN_ACTIONS["acknowledge"], *actions)

@@ -12,6 +12,7 @@ from notifications.core.variants import MAX_VARIANT_LENGTH
 from notifications.delays import find_delays_fault
 from notifications.events.annotations import find_type_faults
 from notifications.events.enums import NotificationPriority
+from notifications.events.escalation import normalize_escalation
 from notifications.events.inbox import find_action_faults, find_inbox_text_fault
 from notifications.events.prefer import find_prefer_faults, find_prefer_type_fault
 
@@ -36,6 +37,10 @@ def validate_declaration(event: Any) -> None:
     _check_limit(event)
     _check_retry_delays(event)
     _check_context(event)
+    try:
+        normalize_escalation(event.escalation)
+    except TypeError as error:
+        raise TypeError(f"escalation of {_refer_to(event)} {error}") from error
 
 
 def _refer_to(event: Any, at_start: bool = False) -> str:
@@ -114,6 +119,7 @@ def validate_event(event: Any) -> None:
         _check_tracking,
         _check_variants,
         _check_inbox,
+        _check_escalation,
     ):
         check(event)
 
@@ -135,6 +141,21 @@ def _check_inbox(event: Any) -> None:
         raise ValueError(
             f"{_refer_to(event, at_start=True)} is sensitive, so url, icon and group_key cannot contain values of its "
             "context, because they are not encrypted. Use texts without places."
+        )
+
+
+def _check_escalation(event: Any) -> None:
+    if event.escalation is None:
+        return
+    if event.batch_window or event.digest:
+        raise ValueError(
+            f"{_refer_to(event, at_start=True)} has an escalation, so it cannot wait for a digest or a batch. "
+            "Remove digest and batch_window, or escalation."
+        )
+    if event.sensitive and any(target.startswith("address:") for target in event.escalation.targets):
+        raise ValueError(
+            f"{_refer_to(event, at_start=True)} is sensitive, so its escalation cannot have an address as a target. "
+            "Name users, who can log in."
         )
 
 

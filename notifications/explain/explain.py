@@ -17,6 +17,7 @@ from notifications.core.addresses import user_key
 from notifications.core.databases import read_from_primary
 from notifications.events import NotificationPriority
 from notifications.exceptions import InvalidRecipient, NotPermitted
+from notifications.explain.chain import list_chain
 from notifications.explain.explanation import ChannelExplanation, Explanation, Step
 from notifications.explain.obstacles import Obstacles
 from notifications.explain.remedies import Subject
@@ -86,7 +87,8 @@ def explain(request: Request, recipient: Any, at: datetime | None) -> Explanatio
         channels.append(replace(explained, steps=(*checks, *explained.steps)))
     for channel in request.not_configured:
         channels.append(_refuse(channel, [refuse_channel(Subject(request.event.name, channel))]))
-    return Explanation(request.event.name, key, now, zone, tuple(channels), name)
+    chain = list_chain(request, max(now, request.options.send_at or now), using)
+    return Explanation(request.event.name, key, now, zone, tuple(channels), name, chain)
 
 
 def _check_call(request: Request, count: int, using: str) -> Iterator[Step]:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from django.utils.dates import MONTHS, WEEKDAYS
 from django.utils.translation import gettext as _
 
+from notifications.explain.chain import ChainStep
 from notifications.outcomes import Answer, Deliver, Hold
 
 
@@ -131,6 +132,7 @@ class Explanation:
     :param at: the moment that the explanation is about.
     :param zone: the recipient's time zone, in which times are given.
     :param name: the user as the admin names them; empty for an ``Address``.
+    :param chain: who would get the notification next if nobody acknowledged it; empty for ``why()``.
     """
 
     event: str
@@ -139,6 +141,7 @@ class Explanation:
     zone: ZoneInfo
     channels: tuple[ChannelExplanation, ...]
     name: str = ""
+    chain: tuple[ChainStep, ...] = ()
 
     @property
     def reaches(self) -> bool:
@@ -165,6 +168,7 @@ class Explanation:
             "zone": self.zone.key,
             "reaches": self.reaches,
             "channels": [channel.as_dict() for channel in self.channels],
+            "chain": [step.as_dict() for step in self.chain],
         }
 
     def __str__(self) -> str:
@@ -177,7 +181,19 @@ class Explanation:
         if sent and not self.reaches:
             nobody = _("It reaches nobody: deliveries on {channels} are sent to no address and no account.")
             lines.append(nobody.format(channels=sent))
-        return "\n".join([*lines, *(line for channel in self.channels for line in self._describe_channel(channel))])
+        lines += [line for channel in self.channels for line in self._describe_channel(channel)]
+        return "\n".join([*lines, *self._describe_chain()])
+
+    def _describe_chain(self) -> Iterable[str]:
+        if self.chain:
+            yield _("If nobody acknowledges it:")
+        for step in self.chain:
+            words = {
+                "time": format_time(step.at, self.zone),
+                "people": ", ".join(step.people) or _("nobody"),
+                "channels": ", ".join(step.channels),
+            }
+            yield "  " + " ".join(filter(None, (_("{time}: {people}, by {channels}.").format(**words), step.problem)))
 
     def _describe_channel(self, channel: ChannelExplanation) -> Iterable[str]:
         yield f"{channel.channel}: {channel.summary}"

@@ -35,6 +35,7 @@ class FooterShape(NamedTuple):
     has_preferences_link: bool
     has_unsubscribe_link: bool
     has_shared_link: bool
+    has_acknowledge_link: bool
 
 
 @dataclass(frozen=True)
@@ -45,18 +46,24 @@ class Footer:
         Templates get it as a text.
     :param preferences_url: the page where the recipient chooses what to get.
     :param unsubscribe_url: the page where the recipient unsubscribes, which works without logging in.
+    :param acknowledge_url: the page where the recipient acknowledges a notification that escalates.
     """
 
     reason: str | LazyText = ""
     preferences_url: str = ""
     unsubscribe_url: str = ""
+    acknowledge_url: str = ""
 
     @property
     def shape(self) -> FooterShape:
         # One link is enough if both lead to the same page.
         is_shared = self.preferences_url == self.unsubscribe_url
         return FooterShape(
-            bool(self.reason), bool(self.preferences_url) and not is_shared, bool(self.unsubscribe_url), is_shared
+            bool(self.reason),
+            bool(self.preferences_url) and not is_shared,
+            bool(self.unsubscribe_url),
+            is_shared,
+            bool(self.acknowledge_url),
         )
 
     def __getitem__(self, name: str) -> Any:

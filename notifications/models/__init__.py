@@ -20,6 +20,7 @@ from notifications.models.circuit import Circuit
 from notifications.models.cluster import Cluster, cluster_or_default, get_cluster_model, get_members, members_of
 from notifications.models.delivery import Delivery
 from notifications.models.device import Device
+from notifications.models.escalation import EscalationEntry, EscalationPolicy, EscalationPolicyStep, EscalationRun
 from notifications.models.fingerprint import Fingerprint
 from notifications.models.heartbeat import Heartbeat
 from notifications.models.idempotent_request import IdempotentRequest
@@ -33,6 +34,7 @@ from notifications.models.notification import Notification
 from notifications.models.pause import Pause
 from notifications.models.presence import Presence
 from notifications.models.push_subscription import PushSubscription
+from notifications.models.rota import Rota, RotaLayer, RotaMember, RotaOverride, TimeOff
 from notifications.models.settings import UserSettings
 from notifications.models.shared_preference import SharedPreference
 from notifications.models.suppression import Suppression
@@ -57,6 +59,10 @@ __all__ = [
     "Cluster",
     "Delivery",
     "Device",
+    "EscalationEntry",
+    "EscalationPolicy",
+    "EscalationPolicyStep",
+    "EscalationRun",
     "Fingerprint",
     "Heartbeat",
     "IdempotentRequest",
@@ -72,10 +78,15 @@ __all__ = [
     "PreferenceChange",
     "Presence",
     "PushSubscription",
+    "Rota",
+    "RotaLayer",
+    "RotaMember",
+    "RotaOverride",
     "SharedPreference",
     "StaffTemplate",
     "StaffTemplateVersion",
     "Suppression",
+    "TimeOff",
     "TopicSubscription",
     "TrackedLink",
     "TrackingEvent",

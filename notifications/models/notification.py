@@ -14,8 +14,9 @@ from django.utils.translation import gettext_lazy as _
 from notifications import signals
 from notifications.context import decoded, decrypt_context, is_encrypted
 from notifications.core.databases import get_current_partition, read_as_routed
-from notifications.events import NOTIFICATION_EVENTS, NotificationPriority
+from notifications.events import NOTIFICATION_EVENTS, NotificationEvent, NotificationPriority
 from notifications.models.cluster import get_cluster_model
+from notifications.models.unconstrained import UnconstrainedForeignKey
 
 
 class Notification(models.Model):
@@ -62,6 +63,8 @@ class Notification(models.Model):
     cancelled_at = models.DateTimeField(_("cancelled at"), null=True, blank=True)
     idempotency_key = models.CharField(_("idempotency key"), max_length=200, null=True, blank=True)
     idempotency_hash = models.CharField(_("idempotency hash"), max_length=64, blank=True)
+    # No constraint, so that deleting notifications does not search for those that escalate them.
+    escalates = UnconstrainedForeignKey("self", verbose_name=_("escalates"), null=True, blank=True, db_index=False)
 
     class Meta:
         verbose_name = _("notification")
@@ -92,6 +95,12 @@ class Notification(models.Model):
     def has_own_time(self) -> bool:
         """Whether ``send_at`` was in the future when it was created."""
         return self.send_at is not None and self.send_at > self.created_at
+
+    @property
+    def declared_event(self) -> NotificationEvent | None:
+        """The event as it is sent: that of an escalation passes what people can turn off. None if it is unknown."""
+        event = NOTIFICATION_EVENTS.named(self.event)
+        return event.escalated if event is not None and self.escalates_id is not None else event
 
     @property
     def values(self) -> dict[str, Any]:

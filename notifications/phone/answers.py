@@ -1,4 +1,7 @@
-"""What recipients answer: STOP suppresses their number in all clusters, START lifts exactly such suppressions."""
+"""What recipients answer: STOP suppresses their number in all clusters, START lifts exactly such suppressions.
+
+OK acknowledges the notification that was escalated to the number.
+"""
 
 import logging
 import re
@@ -11,6 +14,7 @@ from django.db import router, transaction
 from notifications.core import clock
 from notifications.core.addresses import is_well_formed
 from notifications.core.databases import read_from_primary
+from notifications.escalation.answers import acknowledge_by_phone
 from notifications.models import Suppression
 from notifications.models.suppression import hash_normalized
 from notifications.tracking.record import record
@@ -29,6 +33,7 @@ class Wish(Enum):
     STOP = "STOP"
     START = "START"
     HELP = "HELP"
+    ACKNOWLEDGE = "ACKNOWLEDGE"
 
 
 # Without accents, spaces and punctuation, in lower case. A word that can be part of an ordinary answer, such as "no",
@@ -46,6 +51,10 @@ WORDS = {
         Wish.STOP,
     ),
     **dict.fromkeys(("start", "unstop", "commencer", "reprendre", "anmelden", "empezar", "ابدا"), Wish.START),
+    **dict.fromkeys(
+        ("ok", "okay", "ack", "acknowledge", "acknowledged", "bestatigt", "bestatige", "quittiert", "daccord", "vale"),
+        Wish.ACKNOWLEDGE,
+    ),
     **dict.fromkeys(("help", "info", "aide", "hilfe", "ayuda", "aiuto", "مساعده", "مساعدة"), Wish.HELP),
 }  # fmt: skip
 
@@ -79,6 +88,9 @@ def receive_answer(wish: Wish, number: str, source: str, message_id: str, is_id_
         come between, and each START counts only once, because it could be one that is reported again.
     """
     kinds = {Wish.STOP: (Kind.STOPPED, Effect.STOP), Wish.START: (Kind.RESUMED, Effect.NONE)}
+    if wish is Wish.ACKNOWLEDGE and number:
+        acknowledge_by_phone(number)
+        return
     if wish not in kinds:
         return
     if not number:

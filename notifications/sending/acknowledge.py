@@ -10,6 +10,7 @@ from notifications.core import clock
 from notifications.core.databases import get_current_partition, read_as_routed, read_from_primary
 from notifications.exceptions import InvalidOption, NotPermitted
 from notifications.models import Acknowledgement, Delivery, Notification, get_members
+from notifications.sending.hooks import ACKNOWLEDGEMENT_HOOKS
 from notifications.sending.permission import check_is_user
 
 
@@ -24,7 +25,10 @@ def acknowledge(notification: Notification, user: Any) -> bool:
     using = router.db_for_write(Acknowledgement)
     _check_recipient(notification, user, using)
     with transaction.atomic(using=using):
-        is_new = Acknowledgement.objects.using(using).acknowledge(notification, user, clock.now(using))
+        now = clock.now(using)
+        is_new = Acknowledgement.objects.using(using).acknowledge(notification, user, now)
+        for hook in ACKNOWLEDGEMENT_HOOKS.values():
+            hook(notification, user, using, now)
         if is_new:
             facts = {"partition": get_current_partition(), "notification": notification, "user": user}
             send_signal = partial(signals.notification_acknowledged.send_robust, sender=Notification, **facts)

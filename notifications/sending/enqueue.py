@@ -24,6 +24,7 @@ from notifications.outcomes import Reason, SendResult
 from notifications.sending.audience import Audience
 from notifications.sending.decisions import Decisions, Plan, get_address_kinds
 from notifications.sending.duplicates import make_reserving_lookup
+from notifications.sending.hooks import find_send_hooks
 from notifications.sending.idempotency import count_present, read_outcomes, release_key, store_notification
 from notifications.sending.permission import check_permission
 from notifications.sending.queue_limit import QueueFull, QueueRoom, is_limited
@@ -45,9 +46,13 @@ def enqueue(request: Request, recipients: Any, using: str) -> SendResult:
         check_permission(event, request.options.actor)
     needs_row_first = bool(request.requested_at or request.options.idempotency_key or event.dedup_window)
     may_refuse = not configured.enabled or configured.queue_limit or configured.cluster_queue_limit
-    if needs_row_first or may_refuse or not audience.fits_one_statement:
+    hooks = find_send_hooks(request, using)
+    if needs_row_first or may_refuse or hooks or not audience.fits_one_statement:
         with transaction.atomic(using=using):
-            return _write_in_chunks(request, audience, using)
+            result = _write_in_chunks(request, audience, using)
+            for hook in () if result.duplicate else hooks:
+                hook.run(request, result, using)
+            return result
     return _write_at_once(request, audience, using)
 
 

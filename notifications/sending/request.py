@@ -69,6 +69,7 @@ class Request:
     :param has_dedup_keys: whether the context has all deduplication keys of the event.
     :param problems: what is wrong with the context, if the event is sent anyway.
     :param is_sensitive: whether the context is stored encrypted.
+    :param escalates_id: the key of the notification that this one escalates.
     """
 
     event: NotificationEvent
@@ -84,6 +85,7 @@ class Request:
     has_dedup_keys: bool = True
     problems: tuple[str, ...] = ()
     is_sensitive: bool = False
+    escalates_id: int | None = None
 
     @property
     def stored_context(self) -> dict[str, Any]:
@@ -108,6 +110,7 @@ class Request:
             campaign=options.campaign,
             correlation_id=options.correlation_id or str(uuid4()),
             attachment_bytes=get_total_size(options.attachments) if options.attachments else 0,
+            escalates_id=self.escalates_id,
             created_at=now and min(self.requested_at or now, now),
             send_at=options.send_at,
             expires_at=options.expires_at,

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from notifications import conf
 from notifications.core.hours import find_next_hour, first_instant, get_zone
-from notifications.models import Circuit, Delivery, UserSettings
+from notifications.models import Circuit, Delivery, EscalationRun, UserSettings
 from notifications.storage.outbox import WAITS_ALONE_SQL, WAITS_FOR_DIGEST_SQL
 
 DAY = timedelta(days=1)
@@ -37,11 +37,14 @@ def repeat(first: datetime, step: timedelta, until: datetime, zone: ZoneInfo) ->
 
 
 def find_due_times(now: datetime) -> Iterator[datetime]:
-    """Yield the next time at which a held delivery or a retry is due, and that of the next digest or batch."""
+    """Yield the next time at which a held delivery or a retry is due, that of the next digest or batch, and that of the
+    next step of an escalation."""
     # The conditions are those of the partial indexes, so that the database can use them.
     for condition in (WAITS_ALONE_SQL, WAITS_FOR_DIGEST_SQL):
         waiting = Delivery.objects.extra(where=[condition]).filter(due_at__gt=now)  # noqa: S610
         yield from filter(None, waiting.order_by("due_at").values_list("due_at", flat=True)[:1])
+    escalations = EscalationRun.objects.filter(due_at__gt=now).order_by("due_at")
+    yield from filter(None, escalations.values_list("due_at", flat=True)[:1])
 
 
 def is_anything_ready() -> bool:

@@ -214,6 +214,33 @@ def fill_webhooks(user, cluster, now):
     }
 
 
+def fill_rotas(user, cluster, now):
+    """Store a rota with a gap and an override, and return its pages and those of the link that acknowledges."""
+    from datetime import time, timedelta
+
+    from django.contrib.auth import get_user_model
+    from django.urls import reverse
+
+    from notifications.core.tokens import make_token
+    from notifications.escalation.pages.links import PURPOSE
+    from notifications.models import Delivery, Rota
+
+    people = [user, *(get_user_model().objects.create_user(name) for name in ("benedict-cumber-patch", "cara"))]
+    rota = Rota.objects.create(cluster=cluster, key="surgery", name="Surgery", time_zone="Europe/Berlin")
+    layer = rota.layers.create(starts_on=now.date().replace(day=3), hand_over=time(8), turn_days=3)
+    for order, member in enumerate(people):
+        layer.members.create(user=member, order=order)
+    rota.overrides.create(user=people[2], starts_at=now + timedelta(days=1), ends_at=now + timedelta(days=1, hours=5))
+    token = make_token(PURPOSE, Delivery.objects.filter(recipient=user).latest("pk").pk)
+    return {
+        "rotas": (reverse("notifications:rotas"), None),
+        "rota": (f"{reverse('notifications:rota', args=[rota.pk])}?month={now:%Y-%m}", None),
+        "acknowledge": (reverse("notifications:acknowledge", args=[token]), None),
+        "acknowledge-invalid": (reverse("notifications:acknowledge", args=["unknown"]), None),
+        "admin-unreachable": (reverse("admin:klaxon_escalation_unreachable"), None),
+    }
+
+
 def fill():
     """Fill the database; return a user, and for each page its path and what to do there before the picture."""
     from datetime import timedelta
@@ -317,6 +344,7 @@ def fill():
         "link-status": (ask, open_link(user, cluster, Purpose.NOTIFICATION_STATUS)),
         "link-settings": (ask, open_link(user, cluster, Purpose.SETTINGS_VIEW)),
         **fill_webhooks(user, cluster, now),
+        **fill_rotas(user, cluster, now),
     }
 
 

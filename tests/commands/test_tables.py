@@ -30,6 +30,8 @@ COMMANDS = [
     "resume_notifications",
     "revoke_api_key 0123456789ab",
     "rotate_encryption_keys",
+    "run_escalations",
+    "run_escalations --dry-run",
 ]
 WITHOUT_TABLES = {"check_email_setup", "make_vapid_key"}
 OWN_CODES = {"explain_notification": 2, "replay_spool": 2}

@@ -32,7 +32,7 @@ TOLD = {
         "coordinator got 11 by app: 10 at once, the last at 14:03:00",
         "coordinator got 11 by email: 10 at once, the last at 14:06:00",
         "program-director got 101 by app: 100 at once, the last at 16:00:36",
-        "program-director got 101 by email: 50 at once, the last at 17:01:12",
+        "program-director got 101 by email: 50 at once, the last at 17:02:24",
         "Mon 05 18:00  pgy1-02 got it by sms: You have a shift in an hour.",
         "Hours worked: 24",
     ),

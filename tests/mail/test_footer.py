@@ -25,9 +25,9 @@ def test_each_source_adds_what_it_knows():
 
 
 def test_one_link_is_enough_for_one_page():
-    assert Footer("", "/p", "/p").shape == (False, False, True, True)
-    assert Footer("why", "/p", "/u").shape == (True, True, True, False)
-    assert Footer("", "/p", "").shape == (False, True, False, False)
+    assert Footer("", "/p", "/p").shape == (False, False, True, True, False)
+    assert Footer("why", "/p", "/u").shape == (True, True, True, False, False)
+    assert Footer("", "/p", "").shape == (False, True, False, False, False)
 
 
 def test_a_source_of_the_site_overrides_a_default_that_is_registered_later():

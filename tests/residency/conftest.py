@@ -1,15 +1,27 @@
+from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from example_project.residency import people
+from example_project.residency.notification_events import ResidencyEvents
+from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import UserSettings
 from tests.example_site import site_settings
 
 
 def at(text):
     return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(people.ZONE))
+
+
+@pytest.fixture
+def without_escalation():
+    """Nothing escalates, so that a test sees only what was sent for the first time."""
+    with NOTIFICATION_EVENTS.restored():
+        for member in ResidencyEvents:
+            NOTIFICATION_EVENTS[member] = replace(NOTIFICATION_EVENTS[member], escalation=None)
+        yield
 
 
 @pytest.fixture

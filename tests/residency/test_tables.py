@@ -21,6 +21,8 @@ from notifications.models import Bucket
 from notifications.testing import simulated
 from tests.residency.conftest import at
 
+pytestmark = pytest.mark.usefixtures("without_escalation")
+
 MORNING = at("2026-01-05 08:00")
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 DAY = timedelta(days=1)

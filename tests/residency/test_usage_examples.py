@@ -25,6 +25,8 @@ from notifications.recipients import Address
 from notifications.testing import simulated, travelling
 from tests.residency.conftest import at
 
+pytestmark = pytest.mark.usefixtures("without_escalation")
+
 OFFICE = Address(url="https://gme.example/hooks/acgme")
 VIOLATION = {
     "violation_type": "80-hour rule",

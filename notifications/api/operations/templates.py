@@ -241,7 +241,7 @@ def _check_place(template: StaffTemplate) -> None:
     # As in the admin: digests have only template files, and messages of a sensitive event carry only a link.
     if event is None or event.sensitive or event.name in {one.value for one in DIGESTS.values()}:
         raise _make_error("event", "There is no such event, or it cannot have a staff template.")
-    supported = {key_of(name) for name in (*event.channels, *event.fallback.values())}
+    supported = {key_of(name) for name in (*event.named_channels, *event.fallback.values())}
     channels = supported & conf.current().enabled_channels
     if template.channel not in channels:
         raise _make_error("channel", f"The event supports only: {', '.join(sorted(channels))}.")

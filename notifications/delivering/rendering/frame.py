@@ -31,6 +31,7 @@ class Words:
     choose: str
     unsubscribe: str
     unsubscribe_or_choose: str
+    acknowledge: str
 
 
 @cache_by_language
@@ -46,6 +47,7 @@ def get_words(language: str) -> Words:
             choose=_("Choose what you get"),
             unsubscribe=_("Unsubscribe"),
             unsubscribe_or_choose=_("Unsubscribe or choose what you get"),
+            acknowledge=_("Acknowledge"),
         )
 
 
@@ -59,6 +61,7 @@ class Frame:
     :param has_preferences_link: whether the footer has a link that leads only to the preferences.
     :param has_unsubscribe_link: whether the footer has a link to unsubscribe.
     :param has_shared_link: whether that link leads to the preferences too.
+    :param has_acknowledge_link: whether the email has a link to acknowledge the notification.
     """
 
     theme: Theme
@@ -70,6 +73,7 @@ class Frame:
     has_preferences_link: bool = False
     has_unsubscribe_link: bool = False
     has_shared_link: bool = False
+    has_acknowledge_link: bool = False
 
     @cached_property
     def text_align(self) -> str:

@@ -126,7 +126,11 @@ class Layout:
         """Whether the footer of a text has anything to say."""
         frame = self.frame
         return bool(
-            frame.has_reason or frame.has_preferences_link or frame.has_unsubscribe_link or frame.theme.postal_address
+            frame.has_reason
+            or frame.has_preferences_link
+            or frame.has_unsubscribe_link
+            or frame.has_acknowledge_link
+            or frame.theme.postal_address
         )
 
 

@@ -24,7 +24,7 @@ from notifications.delivering.rendering.undeclared_variables import walk_variabl
 MAX_TEMPLATES = 256
 LAYOUT_TEXTS = {
     *((name,) for name in ("subject", "preview", "label", "reason", "action_url", "action_label")),
-    *(("footer", name) for name in ("preferences_url", "unsubscribe_url")),
+    *(("footer", name) for name in ("preferences_url", "unsubscribe_url", "acknowledge_url")),
 }
 """The attributes of ``Layout`` that are always text: ``("footer", "unsubscribe_url")`` for the one of the footer."""
 FOOTER_VARIABLES = {"footer", "reason", "has_reason", "has_preferences_link", "has_unsubscribe_link"}

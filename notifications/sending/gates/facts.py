@@ -133,7 +133,7 @@ def build_facts(
     """
     notification = notification or delivery.notification
     return Facts(
-        event or NOTIFICATION_EVENTS.find(notification.event),
+        event or notification.declared_event or NOTIFICATION_EVENTS.find(notification.event),
         delivery.channel,
         get_address_kind(delivery.channel),
         person,

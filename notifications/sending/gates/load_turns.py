@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from notifications.events import NOTIFICATION_EVENTS, NotificationEvent
+from notifications.events import NotificationEvent
 from notifications.models import Acknowledgement, Delivery, InboxItem, TrackingEvent
 from notifications.outcomes import Reason
 from notifications.sending.gates.reach import load_reach
@@ -33,7 +33,7 @@ class Signs:
 
 def get_event_with_turns(delivery: Delivery) -> NotificationEvent | None:
     """Return the event of a delivery if its channel is a preferred one, so that there are turns; otherwise None."""
-    event = NOTIFICATION_EVENTS.named(delivery.notification.event)
+    event = delivery.notification.declared_event
     return event if event is not None and event.prefer and delivery.channel in event.preferred else None
 
 

@@ -1,0 +1,188 @@
+"""The admin of escalations: policies, running ones with their history, and what cannot be reached."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db.models import Q, QuerySet
+from django.forms.models import BaseInlineFormSet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from notifications.admin import search
+from notifications.admin.base import PermanentAdmin, StyledAdmin
+from notifications.admin.relations import AutocompleteAdmin
+from notifications.core import clock
+from notifications.escalation import acknowledge_run, escalate, resolve
+from notifications.escalation.unreachable import find_unreachable
+from notifications.events import NOTIFICATION_EVENTS, key_of
+from notifications.exceptions import KlaxonError
+from notifications.models import EscalationEntry, EscalationPolicy, EscalationPolicyStep, EscalationRun
+
+MAX_ENTRIES = 200
+
+
+class EscalationPolicyForm(forms.ModelForm):
+    """Offers the names of the events."""
+
+    event = forms.ChoiceField(label=gettext_lazy("event"))
+
+    class Meta:
+        model = EscalationPolicy
+        fields = ("event", "cluster", "enabled", "repeat_every", "acknowledged_for", "starts_by_priority")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = {key_of(event.name): event.words for event in NOTIFICATION_EVENTS.values()}
+        if current := self.instance.event:
+            names.setdefault(current, current)
+        choices = sorted(names.items(), key=lambda pair: pair[1].lower())
+        self.fields["event"].choices = [("", "---------"), *choices]  # type: ignore[attr-defined]
+
+
+class StepFormSet(BaseInlineFormSet):
+    """Checks that the steps fit together."""
+
+    def clean(self) -> None:
+        super().clean()
+        if any(self.errors):
+            return
+        forms_in_use = [form for form in self.forms if form.cleaned_data and not form.cleaned_data.get("DELETE")]
+        try:
+            self.instance.build([form.instance for form in forms_in_use])
+        except (ValueError, TypeError) as error:
+            raise ValidationError(str(error)) from error
+
+
+class StepInline(admin.TabularInline):
+    model = EscalationPolicyStep
+    formset = StepFormSet
+    extra = 1
+    fields = ("after", "targets", "channels", "repeat")
+
+
+@admin.register(EscalationPolicy)
+class EscalationPolicyAdmin(AutocompleteAdmin, StyledAdmin):
+    """What staff set in place of the escalations in the code."""
+
+    form = EscalationPolicyForm
+    inlines = (StepInline,)
+    list_display = ("event", "cluster", "enabled")
+    list_select_related = ("cluster",)
+    raw_id_fields = ("cluster",)
+    change_list_template = "admin/klaxon/escalationpolicy/change_list.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.show_unreachable)
+        return [path("unreachable/", view, name="klaxon_escalation_unreachable"), *super().get_urls()]
+
+    def show_unreachable(self, request: HttpRequest) -> HttpResponse:
+        """Show what escalations could not reach now, or within the next 30 days."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": _("What escalations cannot reach"),
+            "findings": list(dict.fromkeys(find_unreachable(clock.now()))),
+        }
+        return TemplateResponse(request, "admin/klaxon/escalationpolicy/unreachable.html", context)
+
+
+@admin.register(EscalationRun)
+class EscalationRunAdmin(PermanentAdmin):
+    """The escalations of notifications, with their history."""
+
+    list_display = ("id", "event", "notification_id", "state", "due_at", "started_at", "acknowledged_by")
+    list_filter = ("state",)
+    search_help_text = gettext_lazy("Enter the number of an escalation or of a notification.")
+    actions = ("acknowledge", "escalate_now", "resolve_runs")
+    fieldsets = (
+        (None, {"fields": ("event", "shown_notification", "state", "due_at", "started_at", "ended_at")}),
+        (gettext_lazy("Acknowledgement"), {"fields": ("acknowledged_at", "acknowledged_by", "acknowledged_for")}),
+        (gettext_lazy("Steps"), {"fields": ("shown_pages",)}),
+        (gettext_lazy("History"), {"fields": ("shown_history",)}),
+    )
+
+    def get_search_condition(self, term: str) -> Q:
+        return search.match_number(term, "pk", "notification")
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may acknowledge, resolve and escalate."""
+        return bool(request.user.has_perm("klaxon.change_escalationrun"))
+
+    @admin.display(description=gettext_lazy("notification"))
+    def shown_notification(self, run: EscalationRun) -> SafeString:
+        url = reverse(f"{self.admin_site.name}:klaxon_notification_change", args=[run.notification_id])
+        return format_html('<a href="{}">{} #{}</a>', url, run.event, run.notification_id)
+
+    @admin.display(description=gettext_lazy("steps"))
+    def shown_pages(self, run: EscalationRun) -> SafeString:
+        pages = [run.get_page(index) for index in range(len(run.pages))]
+        rows = (
+            (
+                page.step,
+                format_minutes(page.after),
+                ", ".join(page.targets),
+                ", ".join(page.channels),
+                "→" if index == run.position else "",
+            )
+            for index, page in enumerate(pages)
+            if page is not None
+        )
+        return format_html("<ol>{}</ol>", format_html_join("", "<li>{}. {}: {} {} {}</li>", rows))
+
+    @admin.display(description=gettext_lazy("history"))
+    def shown_history(self, run: EscalationRun) -> SafeString:
+        entries = EscalationEntry.objects.filter(run=run.pk).select_related("by").order_by("pk")[:MAX_ENTRIES]
+        rows = (
+            (
+                entry.at.strftime("%Y-%m-%d %H:%M:%S UTC"),
+                entry.get_kind_display(),
+                ", ".join(entry.targets),
+                entry.by or entry.by_key,
+                entry.note,
+            )
+            for entry in entries
+        )
+        return format_html("<ol>{}</ol>", format_html_join("", "<li>{} {} {} {} {}</li>", rows))
+
+    @admin.action(permissions=["act"], description=gettext_lazy("Acknowledge"))
+    def acknowledge(self, request: HttpRequest, queryset: QuerySet[EscalationRun]) -> None:
+        self._act(request, queryset, lambda run: acknowledge_run(run, request.user), "acknowledged")
+
+    @admin.action(permissions=["act"], description=gettext_lazy("Send the next step now"))
+    def escalate_now(self, request: HttpRequest, queryset: QuerySet[EscalationRun]) -> None:
+        self._act(request, queryset, lambda run: escalate(run, request.user), "escalated by hand")
+
+    @admin.action(permissions=["act"], description=gettext_lazy("Resolve"))
+    def resolve_runs(self, request: HttpRequest, queryset: QuerySet[EscalationRun]) -> None:
+        self._act(request, queryset, lambda run: resolve(run, request.user), "resolved")
+
+    def _act(
+        self, request: HttpRequest, queryset: QuerySet[EscalationRun], act: Callable[[Any], bool], word: str
+    ) -> None:
+        """Act on the selected escalations, and say how many have changed."""
+        changed = 0
+        for run in queryset.order_by("pk")[: self.list_max_show_all]:
+            try:
+                if act(run):
+                    changed += 1
+                    self.log_change(request, run, word)
+            except KlaxonError as error:
+                self.message_user(request, str(error), messages.ERROR)
+        text = ngettext("{count} escalation was changed.", "{count} escalations were changed.", changed)
+        self.message_user(request, text.format(count=changed))
+
+
+def format_minutes(seconds: float) -> str:
+    """Return a time since the notification in hours and minutes."""
+    minutes = round(seconds / 60)
+    return f"{minutes // 60}:{minutes % 60:02}"

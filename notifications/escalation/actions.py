@@ -1,0 +1,257 @@
+"""What people do with an escalation: acknowledge, snooze, hand over, escalate by hand, resolve.
+
+Every action locks the escalation, adds an entry to its history, and does nothing if it was done already. Pages that are
+queued and not sent yet are cancelled when somebody acknowledges or resolves.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import router, transaction
+from django.db.models import Q
+
+from notifications.core import clock
+from notifications.core.databases import read_from_primary
+from notifications.escalation.engine import Report, send_next
+from notifications.escalation.policies import find_policy
+from notifications.escalation.sending import get_cancel_key, send_page
+from notifications.escalation.start import note, start
+from notifications.events import DEFAULT_ESCALATION, NOTIFICATION_EVENTS, NotificationPriority
+from notifications.exceptions import InvalidOption, NotPermitted
+from notifications.models import Delivery, EscalationEntry, EscalationRun, Notification, get_members
+from notifications.sending.acknowledge import acknowledge as acknowledge_notification
+from notifications.sending.cancel import cancel
+from notifications.sending.hooks import register_acknowledgement_hook
+from notifications.sending.permission import check_is_user, has_permission
+
+Kind, State = EscalationEntry.Kind, EscalationRun.State
+PERMISSION = "klaxon.change_escalationrun"
+ANSWER_TIME = timedelta(minutes=15)
+"""How long somebody who was handed a matter has to acknowledge it before the next step."""
+
+
+def connect() -> None:
+    """Let acknowledgements stop escalations from now on."""
+    register_acknowledgement_hook("escalation", stop_after_acknowledgement)
+
+
+def get_first(notification: Notification) -> int:
+    """Return the key of the notification whose escalation this one belongs to."""
+    return int(notification.escalates_id or notification.pk)
+
+
+def stop_after_acknowledgement(notification: Notification, user: Any, using: str, now: datetime) -> None:
+    """Stop the escalations of an acknowledged notification, in the transaction of the acknowledgement.
+
+    A batch or digest acknowledges all notifications in it.
+    """
+    ids = {get_first(notification)}
+    if notification.digest_kind:
+        items = Delivery.objects.using(using).filter(merged_into__notification=notification.pk)
+        ids.update(items.values_list("notification_id", flat=True))
+    for run in EscalationRun.objects.using(using).lock(ids):
+        _acknowledge(run, now, using, by=user)
+
+
+def _acknowledge(run: EscalationRun, now: datetime, using: str, **who: Any) -> bool:
+    """Acknowledge a locked escalation; return False if that changes nothing."""
+    if run.is_over or run.state == State.ACKNOWLEDGED:
+        return False
+    held, was_exhausted = run.acknowledged_for, run.state == State.EXHAUSTED
+    run.state, run.acknowledged_at, run.acknowledged_by = State.ACKNOWLEDGED, now, who.get("by")
+    run.due_at = None
+    if held is not None and not was_exhausted:
+        run.continue_at(now + held)
+    run.save(using=using)
+    note(run, Kind.ACKNOWLEDGED, now, using, **who)
+    _cancel_queued(run)
+    return True
+
+
+def _cancel_queued(run: EscalationRun) -> None:
+    """Cancel what the escalation has queued and nobody has got yet."""
+    cancel(run.notification.cluster, get_cancel_key(run))
+
+
+@read_from_primary()
+def acknowledge(notification: Notification, user: Any, hold_for: timedelta | None = None) -> bool:
+    """Acknowledge a notification, as ``NotificationManager.acknowledge()`` does. Return whether it is new.
+
+    :param hold_for: the time after which the escalation goes on, unless somebody has resolved it. By default, that of
+        the escalation.
+    :raises NotPermitted, InvalidOption: as ``NotificationManager.acknowledge()`` does, or if the time is not positive.
+    """
+    if hold_for is not None and hold_for <= timedelta():
+        raise InvalidOption(f"hold_for must be a time of more than 0, not {hold_for}.")
+    using = router.db_for_write(EscalationRun)
+    with transaction.atomic(using=using):
+        is_new = acknowledge_notification(notification, user)
+        if hold_for is not None:
+            for run in EscalationRun.objects.using(using).lock([get_first(notification)]):
+                if run.state == State.ACKNOWLEDGED and run.ended_at is None:
+                    run.continue_at(clock.now(using) + hold_for)
+                    run.save(using=using)
+    return is_new
+
+
+def acknowledge_run(run: EscalationRun, by: Any = None, by_key: str = "") -> bool:
+    """Acknowledge an escalation, for staff who are no recipients, and for recipients without an account.
+
+    Return False if it is acknowledged or over.
+
+    :param by: the user.
+    :param by_key: the recipient key of somebody without an account. The caller has checked that they are a recipient.
+    :raises NotPermitted: unless the user is a recipient, or has the permission ``klaxon.change_escalationrun``.
+    """
+    who = {"by": by, "by_key": by_key}
+    return _change(run, None if by_key else by, lambda row, now, using: _acknowledge(row, now, using, **who))
+
+
+def resolve(run: EscalationRun, by: Any, reason: str = "") -> bool:
+    """End an escalation, because the matter is settled. Return False if it is over.
+
+    :raises NotPermitted: as :func:`acknowledge_run` does.
+    """
+
+    def change(row: EscalationRun, now: datetime, using: str) -> bool:
+        if row.is_over:
+            return False
+        row.end(State.RESOLVED, now)
+        row.save(using=using)
+        note(row, Kind.RESOLVED, now, using, by=by, note=reason)
+        _cancel_queued(row)
+        return True
+
+    return _change(run, by, change)
+
+
+def snooze(run: EscalationRun, by: Any, until: datetime) -> bool:
+    """Let nothing happen before a time; then the next step is sent. Return False if it is over or this is so already.
+
+    :raises InvalidOption: if the time is not in the future.
+    :raises NotPermitted: as :func:`acknowledge_run` does.
+    """
+
+    def change(row: EscalationRun, now: datetime, using: str) -> bool:
+        if until <= now:
+            raise InvalidOption(f"An escalation cannot be snoozed until {until}, which is past.")
+        if row.is_over or row.state == State.EXHAUSTED or row.due_at == until:
+            return False
+        row.continue_at(until)
+        row.save(using=using)
+        note(row, Kind.SNOOZED, now, using, by=by, note=until.isoformat())
+        return True
+
+    return _change(run, by, change)
+
+
+def hand_over(run: EscalationRun, by: Any, to: Any, reason: str = "") -> bool:
+    """Send the notification to another user at once. If they do not acknowledge within 15 minutes, it goes on.
+
+    Return False if it is over, or was handed to this user just now.
+
+    :raises InvalidOption: if ``to`` is not a saved user, or cannot be reached.
+    :raises NotPermitted: as :func:`acknowledge_run` does.
+    """
+    if to is None:
+        raise InvalidOption("hand_over() takes the user who gets it, not None.")
+    check_is_user("to", to)
+
+    def change(row: EscalationRun, now: datetime, using: str) -> bool:
+        last = EscalationEntry.objects.using(using).filter(run=row.pk).order_by("-pk").first()
+        targets = [f"user:{to.get_username()}"]
+        is_repeated = last is not None and last.kind == Kind.HANDED_OVER and last.targets == targets
+        if row.is_over or is_repeated:
+            return False
+        result = send_page(row, [to], (), f"escalation:{row.pk}:to:{to.pk}:{last.pk if last else 0}", using)
+        if not (result.queued or result.held):
+            raise InvalidOption(f"{to} cannot be reached: {', '.join(map(str, result.reasons))}. Nothing was changed.")
+        row.state = State.ACTIVE
+        row.continue_at(now + ANSWER_TIME)
+        row.save(using=using)
+        values = {"by": by, "targets": targets, "notification_id": result.notification_id, "note": reason}
+        note(row, Kind.HANDED_OVER, now, using, **values)
+        return True
+
+    return _change(run, by, change)
+
+
+def escalate(run: EscalationRun, by: Any, reason: str = "") -> bool:
+    """Send the next step of an escalation at once. Return False if it is over or has no further step.
+
+    :raises NotPermitted: as :func:`acknowledge_run` does.
+    """
+
+    def change(row: EscalationRun, now: datetime, using: str) -> bool:
+        if row.is_over or row.next_page is None:
+            return False
+        row.state = State.ACTIVE
+        note(row, Kind.BY_HAND, now, using, by=by, note=reason)
+        row.continue_at(now)
+        send_next(row, now, using, Report(), by)
+        row.save(using=using)
+        return True
+
+    return _change(run, by, change)
+
+
+@read_from_primary()
+def start_by_hand(notification: Notification, by: Any, reason: str = "") -> EscalationRun:
+    """Escalate a notification now, whatever its priority: its first step is sent at once.
+
+    If it has an escalation already, the next step of that is sent. If its event has none, it is the default one.
+
+    :raises NotPermitted: as :func:`acknowledge_run` does.
+    """
+    using = router.db_for_write(EscalationRun)
+    with transaction.atomic(using=using):
+        rows = Notification.objects.using(using).select_related("cluster").select_for_update(of=("self",))
+        first = rows.get(pk=get_first(notification))
+        check_may_act(first, by)
+        run = EscalationRun.objects.using(using).filter(notification=first.pk).first()
+        if run is None:
+            event = NOTIFICATION_EVENTS.find(first.event)
+            escalation = find_policy(event, first.cluster, using) or DEFAULT_ESCALATION
+            # A LOW notification has no pages of its own.
+            pages = escalation.list_pages(first.priority) or escalation.list_pages(NotificationPriority.CRITICAL)
+            run = start(first, escalation, pages, clock.now(using), using)
+        escalate(run, by, reason)
+        run.refresh_from_db(using=using)
+    return run
+
+
+@read_from_primary()
+def _change(run: EscalationRun, by: Any, change: Callable[[EscalationRun, datetime, str], bool]) -> bool:
+    """Lock an escalation, check the permission of a user, and change it. Update the caller's object too."""
+    using = router.db_for_write(EscalationRun)
+    with transaction.atomic(using=using):
+        rows = EscalationRun.objects.using(using).lock([run.notification_id])
+        if not rows:
+            raise InvalidOption(f"The escalation {run} was deleted.")
+        [row] = rows
+        if by is not None:
+            check_may_act(row.notification, by)
+        changed = change(row, clock.now(using), using)
+    run.__dict__.update({name: row.__dict__[name] for name in row.__dict__ if name in run.__dict__ and name[0] != "_"})
+    return changed
+
+
+def check_may_act(notification: Notification, user: Any) -> None:
+    """Check that a user may act on the escalation of a notification.
+
+    :raises NotPermitted: unless they are a recipient of it or of one of its pages, active and a member of the cluster,
+        or have the permission ``klaxon.change_escalationrun``.
+    """
+    check_is_user("by", user)
+    if has_permission(user, PERMISSION):
+        return
+    pages = EscalationEntry.objects.filter(run__notification=notification.pk).exclude(notification=None)
+    ids = [notification.pk, *pages.values_list("notification_id", flat=True)]
+    is_recipient = Delivery.objects.filter(Q(notification__in=ids), recipient=user.pk).exists()
+    is_member = get_members(notification.cluster).filter(pk=user.pk, is_active=True).exists()
+    if not (is_recipient and is_member):
+        raise NotPermitted(
+            f"{user!r:.80} may not act on the escalation of {notification}: they are not one of its recipients, and "
+            f"do not have the permission {PERMISSION!r}."
+        )

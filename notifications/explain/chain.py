@@ -1,0 +1,52 @@
+"""Who would get a notification next, if nobody acknowledged it. Escalation, which knows this, registers itself here."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from notifications.sending.request import Request
+
+
+@dataclass(frozen=True)
+class ChainStep:
+    """One time at which an escalation would send the notification again.
+
+    :param number: the number of the step, from 1.
+    :param targets: as the escalation names them.
+    :param people: who these are now; a rota may have another member on call at that time, who is named here.
+    :param problem: why some or all targets are nobody; empty if they all can be found.
+    """
+
+    at: datetime
+    number: int
+    targets: tuple[str, ...]
+    channels: tuple[str, ...]
+    people: tuple[str, ...] = ()
+    problem: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return {
+            "at": self.at.isoformat(),
+            "step": self.number,
+            "targets": list(self.targets),
+            "channels": list(self.channels),
+            "people": list(self.people),
+            "problem": self.problem,
+        }
+
+
+ChainSource = Callable[[Request, datetime, str], Sequence[ChainStep]]
+"""A function from a request with its cluster, the time of the notification and the database to the steps."""
+CHAIN_SOURCES: dict[str, ChainSource] = {}
+
+
+def register_chain_source(name: str, source: ChainSource) -> None:
+    """Register what knows the steps."""
+    CHAIN_SOURCES[name] = source
+
+
+def list_chain(request: Request, wanted_at: datetime, using: str) -> tuple[ChainStep, ...]:
+    """Return the steps that would follow a notification."""
+    return tuple(step for source in CHAIN_SOURCES.values() for step in source(request, wanted_at, using))
