@@ -26,7 +26,8 @@ LANGUAGES = {
     "fr": "nplurals=2; plural=(n > 1)",
 }
 FOR_STAFF = (
-    *("admin/", "apps.py", "can/", "celery", "checks/", "conf/", "email_setup/", "management/", "models/"),
+    *("admin/", "apps.py", "can/", "celery", "checks/", "conf/", "email_setup/", "escalation/unreachable.py"),
+    *("management/", "models/"),
     *("staff_templates/", "templates/admin/", "testing/", "tracking/"),
 )
 """Where a text comes from that only staff sees."""

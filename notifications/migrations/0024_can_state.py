@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('klaxon', '0023_http_api'),
+        ('klaxon', '0001_squashed_0023_http_api'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import migrations, models, router
 
 
-# 0004_append_only_log has created the function.
+# 0001_squashed_0023_http_api has created the function.
 TRIGGER = """
 CREATE TRIGGER klaxon_append_only BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW
 WHEN (coalesce(current_setting('klaxon.log_changes', true), '') = '')
