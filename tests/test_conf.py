@@ -294,6 +294,7 @@ def test_every_key_is_read_from_the_environment_in_its_type(settings):
             IDLE_SECONDS="0.5",
             ERROR_PAUSE_SECONDS="2",
             SPOOL_DIR="/var/spool/shop",
+            CAN_BUS='{"interface": "socketcan", "channel": "can0"}',
             CAN_RULES="/etc/coach/rules.toml,/etc/coach/more.toml",
             ENCRYPTION_KEYS="a2V5IG9mIHRoZSBkb2N1bWVudGF0aW9uIG9ubHkhISE=",
             CELERY="true",
