@@ -8,6 +8,7 @@ from notifications.can.addresses import AddressBook
 from notifications.can.alert_tracker import AlertTracker
 from notifications.can.changes import Change
 from notifications.can.devices import DeviceBook
+from notifications.can.fault_reminders import FaultReminders
 from notifications.can.fault_tracker import FaultTracker
 from notifications.can.faults import Report
 from notifications.can.frame import DGN_MASK, MAX_TIMESTAMP, BusEvent, Frame, Item, SilenceTick
@@ -31,6 +32,7 @@ class Bridge:
     :param alerts: the alerts of the rules; by default, only faults are tracked.
     :param decoder: decodes the messages that rules need; None if they need none.
     :param intervals: by message, how often rules in Python receive its readings, in seconds.
+    :param reminders: report faults that go on; by default, none is reported again.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Bridge:
         alerts: AlertTracker | None = None,
         decoder: SignalDecoder | None = None,
         intervals: Mapping[str, float] | None = None,
+        reminders: FaultReminders | None = None,
     ) -> None:
         self.tracker = tracker
         self.tally = tracker.tally
@@ -46,6 +49,7 @@ class Bridge:
         self._has_alerts = bool(self.alerts.rules)
         self._decoder = decoder
         self._readings = ReadingFeed(intervals or {})
+        self._reminders = FaultReminders(lambda change: None) if reminders is None else reminders
         self._transport = Transport()
         self._addresses = AddressBook()
         self._rvc_sources: set[tuple[str, int]] = set()
@@ -69,10 +73,16 @@ class Bridge:
         At the end, faults that have ended are cleared without waiting for whether they come back.
         """
         for item in items:
-            if self._restored:
-                self._take_restored()
+            has_restored, before = self._take_restored(), self.tracker.now
             if changes := self._process_frame(item) if isinstance(item, Frame) else self._process_other(item):
+                self._reminders.note(changes, self.tracker.now)
                 yield from changes
+            if self.tracker.now < before:
+                self._reminders.rebase(self.tracker.now)
+            elif self.tracker.now >= self._reminders.due_at:
+                yield from self._reminders.take_due(self.tracker.now, self.tracker.is_lost)
+            if has_restored:
+                self._show_restored()
         yield from self.tracker.finish()
         yield from self.alerts.finish()
         self._publish_seen(self.tracker.now)
@@ -147,14 +157,22 @@ class Bridge:
                 ]
         return ()
 
-    def _take_restored(self) -> None:
+    def _take_restored(self) -> bool:
+        """Pass on what another thread has read from the state tables. Return whether there was anything."""
+        if not self._restored:
+            return False
         while self._restored:
             bus, state = self._restored.popleft()
             self.tracker.restore(state.faults)
             self._addresses.restore(bus, state.addresses)
             self.alerts.restore(state.alerts)
-            for standing in self.list_standing():
-                self.on_restored(standing)
+        return True
+
+    def _show_restored(self) -> None:
+        standing = list(self.list_standing())
+        self._reminders.note(standing, self.tracker.now)
+        for change in standing:
+            self.on_restored(change)
 
     def _publish_seen(self, timestamp: float) -> None:
         self.devices.publish(timestamp)

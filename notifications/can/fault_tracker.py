@@ -163,6 +163,10 @@ class FaultTracker:
         """Clear no fault of a bus whose connection was lost, until :meth:`resume` is called."""
         self._lost_buses.add(bus)
 
+    def is_lost(self, bus: str) -> bool:
+        """Return whether the connection to a bus was lost."""
+        return bus in self._lost_buses
+
     def resume(self, bus: str, timestamp: float) -> None:
         """Continue with a bus that is connected again. The times of silence begin anew."""
         self._lost_buses.discard(bus)

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from notifications.can import fmi as failure_modes
 
-Kind = Literal["raised", "worsened", "flapping", "moved", "cleared"]
+Kind = Literal["raised", "worsened", "flapping", "repeated", "moved", "cleared"]
 
 SEVERITIES = {"protect": 1, "yellow": 1, "malfunction": 1, "red": 2}
 """How serious a lamp is. A fault without a lamp has the severity 0."""

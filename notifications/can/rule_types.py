@@ -43,6 +43,7 @@ class FaultRule(Rule):
     :param lamps: at least one of these must be lit.
     :param severities: the severity of the worst lamp, from 0 to 2.
     :param flapping_event: the event for a fault that comes and goes; None for none.
+    :param repeat_every: the seconds after which a fault that goes on is notified again; None for never.
     """
 
     buses: frozenset[str] = frozenset()
@@ -55,6 +56,7 @@ class FaultRule(Rule):
     lamps: frozenset[str] = frozenset()
     severities: frozenset[int] = frozenset()
     flapping_event: str | None = None
+    repeat_every: float | None = None
 
     def selects(self, change: FaultChange) -> bool:
         filters: tuple[tuple[frozenset[Any], Any], ...] = (

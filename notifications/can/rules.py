@@ -15,6 +15,7 @@ from notifications.can.changes import Change
 from notifications.can.databases import decoding_errors
 from notifications.can.event_checks import PLACEHOLDER
 from notifications.can.facts import find_facts
+from notifications.can.fault_reminders import FaultReminders
 from notifications.can.fault_tracker import FaultTracker
 from notifications.can.faults import FaultChange
 from notifications.can.python_rules import PythonRule, load_python_rules
@@ -56,7 +57,8 @@ class RuleSet:
         """Return a bridge that tracks the faults of this tracker and the alerts of these rules."""
         tally = tracker.tally
         alerts = AlertTracker(self.rules, tally)
-        return Bridge(tracker, alerts, self.make_decoder(tally), self.find_reading_intervals())
+        reminders = FaultReminders(self.find_repeat_interval)
+        return Bridge(tracker, alerts, self.make_decoder(tally), self.find_reading_intervals(), reminders)
 
     def make_decoder(self, tally: Tally) -> SignalDecoder | None:
         """Return a decoder of the messages that the rules need; None if they need none."""
@@ -69,6 +71,11 @@ class RuleSet:
             if rule.message is not None:
                 intervals[rule.message] = min(rule.every, intervals.get(rule.message, rule.every))
         return intervals
+
+    def find_repeat_interval(self, change: FaultChange) -> float | None:
+        """Return how often a fault that goes on is reported again, in seconds: the shortest time that a rule wants."""
+        rules = (rule for rule in self.rules if isinstance(rule, FaultRule) and rule.selects(change))
+        return min((rule.repeat_every for rule in rules if rule.repeat_every is not None), default=None)
 
     def make_sends(self, change: Change) -> Iterator[Send]:
         """Yield the notifications for a change."""
@@ -92,6 +99,8 @@ def find_event(rule: Rule, change: Change) -> str | None:
         if not isinstance(rule, FaultRule) or not rule.selects(change):
             return None
         events = {"raised": rule.event, "worsened": rule.event, "cleared": rule.clear_event}
+        if rule.repeat_every is not None:
+            events["repeated"] = rule.event
         return {**events, "flapping": rule.flapping_event}.get(change.kind)
     return rule.event if change.kind == "flooded" and isinstance(rule, FloodRule) and rule.selects(change) else None
 

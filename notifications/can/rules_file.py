@@ -234,6 +234,7 @@ class RuleReader:
         return FaultRule(
             **common,
             flapping_event=flapping,
+            repeat_every=table.take_seconds("repeat_every", None, 60.0),
             buses=table.take_texts("bus"),
             protocols=table.take_texts("protocol", ("rvc", "j1939")),
             sources=table.take_numbers("source", MAX_ADDRESS),

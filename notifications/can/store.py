@@ -131,8 +131,10 @@ class Store:
             kind, row.cleared_at = "cleared", change.at
         elif change.severity > row.severity:
             kind = "worsened"
-        elif change.kind == "flapping" and change.flaps > row.flaps and row.acknowledged_at is None:
-            kind = "flapping"
+        elif row.acknowledged_at is None and (
+            change.kind == "repeated" or (change.kind == "flapping" and change.flaps > row.flaps)
+        ):
+            kind = change.kind
         row.severity = max(row.severity, change.severity)
         row.flaps = max(row.flaps, change.flaps)
         row.lamps, row.count = list(change.lamps), change.count

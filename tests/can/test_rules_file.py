@@ -162,7 +162,7 @@ def test_defaults_are_those_of_their_own_file_and_only_where_a_kind_has_the_key(
     assert found.problems == []
     low, every, plain = found.rules
     assert (low.severity, low.repeat_every) == (2, 21_600)
-    assert every.severities == frozenset()
+    assert (every.severities, every.repeat_every) == (frozenset(), 21_600)
     assert (plain.severity, plain.repeat_every) == (1, None)
 
 
