@@ -152,7 +152,7 @@ class Bridge:
             self.devices.add_claim(frame)
             if (moved := self._addresses.add_claim(frame)) is not None:
                 return [
-                    *self.tracker.move_source(frame.bus, *moved),
+                    *self.tracker.move_source(frame.bus, *moved, name=frame.data),
                     *self.alerts.move_source(frame.bus, *moved),
                 ]
         return ()

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
+from notifications.can import dm1
 from notifications.can.changes import Change
 from notifications.can.faults import (
     Device,
@@ -60,6 +61,7 @@ class OpenFault:
     :ivar ended_at: when the device reported that it has no fault; None while the fault stands.
     :ivar quiet_since: the begin of the time for which it must stay away: ``ended_at``, or the end of an outage.
     :ivar is_held: whether it is not announced yet, because of a flood.
+    :ivar owner: the NAME of the device, if it has changed its address since the fault was raised.
     """
 
     protocol: str
@@ -75,6 +77,7 @@ class OpenFault:
     flaps: int = 0
     flaps_announced_at: float | None = None
     is_held: bool = False
+    owner: bytes | None = None
 
     def find_deadline(self, clear_after: float) -> float:
         if self.ended_at is None:
@@ -214,7 +217,8 @@ class FaultTracker:
                 changes += self._repeat(key, one, fault, timestamp)
         if report.is_complete:
             for key, one in self._by_device.get(report.device, {}).items():
-                if key not in keys and one.ended_at is None:
+                # A device that speaks both protocols reports the faults of each for itself.
+                if key not in keys and one.protocol == report.protocol and one.ended_at is None:
                     self._end(key, one, timestamp)
         return changes
 
@@ -225,32 +229,44 @@ class FaultTracker:
         changes: list[Change] = [change for key in ended for change in self._clear(key)]
         return [*changes, *self._summarise_floods(is_last=True)]
 
-    def move_source(self, bus: str, before: int, after: int) -> list[FaultChange]:
+    def move_source(self, bus: str, before: int, after: int, name: bytes | None = None) -> list[FaultChange]:
         """Let a device keep its faults under a new source address, and return those that have moved. Faults that are
-        open under the new address stay as they are."""
+        open under the new address stay as they are, and so do those of another device that has just taken the old one.
+
+        :param name: the NAME of the device, if it is known.
+        """
         changes = []
         for device in [one for one in self._by_device if one[:2] == (bus, before)]:
-            dsa = after if device.dsa == before else device.dsa
-            moved = Device(bus, after, dsa)
-            if moved in self._by_device:
-                continue
-            faults = self._by_device.pop(device)
-            self._by_device[moved] = {}
-            for key, one in faults.items():
-                self._remove_held(key, one)
-                one.device = moved
-                self._moved_ids.add(one.correlation_id)
-                del self._open[key]
+            for key, one in list(self._by_device[device].items()):
+                # In J1939 the DSA is the source address. In RV-C it is the kind of device, which stays.
+                moved = Device(bus, after, after if one.protocol == dm1.PROTOCOL else device.dsa)
                 moved_key = key._replace(device=moved)
-                self._open[moved_key] = self._by_device[moved][moved_key] = one
-                if one.is_held:
-                    self._add_held(moved_key, one)
-                else:
-                    changes.append(one.make_change("moved", self.now))
-            self._by_source[bus, after] += len(faults)
-            self._release_source((bus, before), len(faults))
+                if one.owner in (None, name) and moved_key not in self._open:
+                    one.owner = name
+                    self._move(key, moved_key, one)
+                    if not one.is_held:
+                        changes.append(one.make_change("moved", self.now))
         self._rebuild_deadlines()
         return changes
+
+    def _move(self, key: FaultKey, moved_key: FaultKey, one: OpenFault) -> None:
+        """Keep an open fault under another key."""
+        self._remove_held(key, one)
+        del self._open[key]
+        self._forget_of_device(key)
+        self._release_source(key.device[:2], 1)
+        one.device = moved_key.device
+        self._moved_ids.add(one.correlation_id)
+        self._open[moved_key] = self._by_device.setdefault(one.device, {})[moved_key] = one
+        self._by_source[one.device[:2]] += 1
+        if one.is_held:
+            self._add_held(moved_key, one)
+
+    def _forget_of_device(self, key: FaultKey) -> None:
+        of_device = self._by_device[key.device]
+        del of_device[key]
+        if not of_device:
+            del self._by_device[key.device]
 
     def _set_clock(self, timestamp: float) -> None:
         if timestamp >= self.now - MAX_DISORDER_SECONDS:
@@ -404,10 +420,8 @@ class FaultTracker:
 
     def _clear(self, key: FaultKey) -> list[FaultChange]:
         one = self._open.pop(key)
-        device, source = key.device, key.device[:2]
-        del self._by_device[device][key]
-        if not self._by_device[device]:
-            del self._by_device[device]
+        source = key.device[:2]
+        self._forget_of_device(key)
         self._release_source(source, 1)
         self._moved_ids.discard(one.correlation_id)
         self._cleared[key] = (self.now, one.quiet)

@@ -11,7 +11,7 @@ from notifications.can.frame import Frame
 
 CONTROL, DATA = 0xEC00, 0xEB00
 """The DGNs of both kinds of frames. Their lowest byte is the address of the receiver."""
-RTS, END, BROADCAST, ABORT = 16, 19, 32, 255
+RTS, CTS, END, BROADCAST, ABORT = 16, 17, 19, 32, 255
 EVERYBODY = 0xFF
 PACKET_BYTES = 7
 MAX_BYTES = 255 * PACKET_BYTES
@@ -32,6 +32,14 @@ class Transfer:
     packets: int
     last_at: float
     received: dict[int, bytes] = field(default_factory=dict)
+
+    def hear(self, timestamp: float) -> None:
+        """Go on, unless the pause was too long."""
+        if not self.has_stopped(timestamp):
+            self.last_at = timestamp
+
+    def has_stopped(self, timestamp: float) -> bool:
+        return abs(timestamp - self.last_at) > MAX_PAUSE_SECONDS
 
     @property
     def is_complete(self) -> bool:
@@ -68,6 +76,10 @@ class Transport:
         kind = data[0]
         if kind in (RTS, BROADCAST):
             self._begin((frame.bus, sender, receiver), frame)
+        elif kind == CTS:
+            # A receiver that is busy repeats it, and the sender waits for as long.
+            if (transfer := self._transfers.get((frame.bus, receiver, sender))) is not None:
+                transfer.hear(frame.timestamp)
         elif kind == END:
             # The receiver has everything; this listener may have missed a packet.
             self._forget((frame.bus, receiver, sender))
@@ -94,7 +106,7 @@ class Transport:
         transfer = self._transfers.get(key)
         if transfer is None:
             return None
-        if abs(frame.timestamp - transfer.last_at) > MAX_PAUSE_SECONDS:
+        if transfer.has_stopped(frame.timestamp):
             self._forget(key)
             return None
         number = frame.data[0]

@@ -1,5 +1,7 @@
 """DM1 of J1939: single frames, messages of several frames, and what only looks like one."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,6 +103,27 @@ def test_a_message_that_pauses_for_too_long_is_no_message():
     assert process(*send(TWO, pause=1.3), tally=tally) == []
     assert tally.broken == 1
     assert "1 messages of several frames incomplete" in str(tally)
+
+
+def test_a_receiver_that_is_busy_can_hold_a_transfer():
+    begin, first, second, *_rest = send(TWO, receiver=0xF9)
+    hold = [frame("1100FFFFFFCAFE00", after, 0x1CEC00F9) for after in (0.5, 1.0, 1.5, 2.0)]
+    second = replace(second, timestamp=START + 2.5)
+    assert len(found(begin, first, *hold, second)) == 2
+
+
+def test_a_report_of_one_protocol_does_not_end_faults_of_the_other():
+    fault = "154400106102FFFF"
+    healthy_dm1, healthy_rvc = "00FF00000000FFFF", "0544FFFFFFFFFFFF"
+    heard = [
+        item
+        for after in range(0, 60, 2)
+        for item in (frame(fault, after, 0x19FECA44), frame(healthy_dm1, after + 1, 0x18FECA44))
+    ]
+    assert [change.kind for change in process(*heard)] == ["raised"]
+    engine = [frame("04FF5B000301FFFF", after, 0x18FECA44) for after in range(0, 60, 2)]
+    both = [item for one in engine for item in (frame(healthy_rvc, one.timestamp - START, 0x19FECA44), one)]
+    assert [change.kind for change in process(*both)] == ["raised"]
 
 
 def test_an_abort_ends_a_transfer():

@@ -144,6 +144,32 @@ def test_another_device_with_the_address_has_faults_of_its_own():
     assert [change.kind for change in changes] == ["raised", "raised"]
 
 
+def test_an_rv_c_device_at_its_default_address_keeps_its_faults_when_it_moves():
+    at_default = frame("154400106102FFFF", 1)
+    moved = [frame("154400106102FFFF", after, 0x19FECA50) for after in (3, 4)]
+    changes = process_frames(frame(NAME, 0, CLAIM_44), at_default, frame(NAME, 2, CLAIM_50), *moved)
+    assert [(one.kind, one.source_address, one.dsa) for one in changes] == [
+        ("raised", 0x44, 0x44),
+        ("moved", 0x50, 0x44),
+    ]
+
+
+def test_a_device_that_gives_way_does_not_take_the_faults_of_the_other_with_it():
+    other = "0807060504030201"
+    first, second = "154400106102FFFF", "155000106102FFFF"
+    claims = [frame(NAME, 0, CLAIM_44), frame(other, 0, CLAIM_50)]
+    before = [frame(first, 1), frame(second, 1, 0x19FECA50)]
+    contention = [frame(NAME, 2, CLAIM_50), frame(other, 2.1, 0x18EEFF51)]
+    after = [frame(first, 3, 0x19FECA50), frame(second, 3, 0x19FECA51)]
+    changes = process_frames(*claims, *before, *contention, *after)
+    assert [(one.kind, one.source_address, one.dsa) for one in changes] == [
+        ("raised", 0x44, 0x44),
+        ("raised", 0x50, 0x50),
+        ("moved", 0x50, 0x44),
+        ("moved", 0x51, 0x50),
+    ]
+
+
 @pytest.mark.parametrize("claim", [frame(NAME, 2, 0x18EEFFFE), frame("0102", 2, CLAIM_50)], ids=["none", "short"])
 def test_a_device_without_an_address_moves_nothing(claim):
     assert kinds(frame(NAME, 0, CLAIM_44), frame(YELLOW, 1), claim, frame(YELLOW, 3)) == [("raised", 131)]
