@@ -71,7 +71,7 @@ class Activity:
             if isinstance(item, Frame):
                 self._add_frame(item)
             elif isinstance(item, BusEvent):
-                self._buses.setdefault(item.bus, BusRow(item.bus)).is_connected = item.kind == "back"
+                self._buses.setdefault(item.bus, BusRow(item.bus)).is_connected = item.kind != "lost"
             yield item
 
     def describe(self) -> Snapshot:

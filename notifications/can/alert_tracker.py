@@ -444,6 +444,21 @@ class AlertTracker:
         if times:
             self._deadlines.add(state.key, min(times))
 
+    def set_forward(self, timestamp: float) -> None:
+        """Continue at another time, because the clock was set forward. As much time has passed as before."""
+        step = timestamp - self._now
+        if step <= 0:
+            return
+        for bus in self._buses.values():
+            bus.heard_at, bus.awake_since = bus.heard_at + step, bus.awake_since + step
+        self._now = timestamp
+        self._deadlines.clear()
+        for state in self._states.values():
+            state.heard_at, state.repeated_at = state.heard_at + step, state.repeated_at + step
+            if state.turning_since is not None:
+                state.turning_since += step
+            self._schedule(state)
+
     def _set_back(self, timestamp: float) -> None:
         """Let no time be in the future, because the clock was set back or the file contains several recordings."""
         for bus in self._buses.values():

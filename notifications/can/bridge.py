@@ -97,7 +97,11 @@ class Bridge:
             changes = [*self.tracker.advance_to(item.timestamp), *self.alerts.lose_bus(item.bus, item.timestamp)]
             self.tracker.pause(item.bus)
             return changes
-        if isinstance(item, BusEvent):
+        if isinstance(item, BusEvent) and item.kind == "set":
+            self.tracker.set_forward(item.timestamp)
+            self.alerts.set_forward(item.timestamp)
+            self._reminders.rebase(self.tracker.now)
+        elif isinstance(item, BusEvent):
             self.tracker.resume(item.bus, item.timestamp)
         return [*self.tracker.advance_to(item.timestamp), *self.alerts.advance_to(item.timestamp)]
 

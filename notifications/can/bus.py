@@ -28,6 +28,9 @@ POLL_SECONDS = 0.2
 REOPEN_SECONDS = 30.0
 """After this silence a bus is opened again: a serial adapter that was reset sends nothing until it is opened."""
 FIRST_DELAY, MAX_DELAY = 0.25, 30.0
+MAX_STEP_SECONDS = 5.0
+"""If a frame is so much later than the time that has passed, its clock was set: a small computer starts with a wrong
+time until it has found a time server."""
 MAX_FAILURES = 20
 """So many frames in a row that cannot be read mean that the connection is lost."""
 
@@ -87,7 +90,7 @@ class BusListener:
 
     def listen(self) -> Iterator[Item]:
         """Yield frames, a :class:`SilenceTick` about five times a second while there are none, and a
-        :class:`BusEvent` when the connection is lost or back.
+        :class:`BusEvent` when the connection is lost or back, or the clock was set forward.
 
         :raises MissingExtra: if python-can is not installed.
         :raises BusMisconfigured: if the bus can never be opened with these options.
@@ -119,7 +122,7 @@ class BusListener:
                         yield self._recover()
                     # The connection works: the next outage is a new one.
                     self.backoff.reset()
-                self.clock.set(frame.timestamp)
+                yield from self._set_clock(frame)
                 yield frame
                 continue
             connection.check_peer()
@@ -130,6 +133,13 @@ class BusListener:
             yield SilenceTick(self.clock.now())
             if time.monotonic() - silent_at > REOPEN_SECONDS:
                 return
+
+    def _set_clock(self, frame: Frame) -> Iterator[BusEvent]:
+        if not frame.has_valid_timestamp:
+            return
+        if frame.timestamp - self.clock.now() > MAX_STEP_SECONDS:
+            yield BusEvent("set", frame.timestamp, self.options.name)
+        self.clock.set(frame.timestamp)
 
     def _lose(self, reason: str) -> BusEvent:
         self.lost_at = time.monotonic()

@@ -66,7 +66,7 @@ class FaultReminders:
         return repeated
 
     def rebase(self, now: float) -> None:
-        """Let all times begin anew, because the clock was set back."""
+        """Let all times begin anew, because the clock was set."""
         self._due.clear()
         self.due_at = float("inf")
         for name, reminder in self._reminders.items():

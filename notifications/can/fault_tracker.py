@@ -179,6 +179,17 @@ class FaultTracker:
                 one.last_seen_at = one.quiet_since = self.now
                 self._schedule(key, one)
 
+    def set_forward(self, timestamp: float) -> None:
+        """Continue at another time, because the clock was set forward. The times of silence begin anew."""
+        self.now = max(self.now, timestamp)
+        for one in self._open.values():
+            one.last_seen_at = self.now
+            if one.ended_at is not None:
+                one.ended_at = one.quiet_since = self.now
+        self._flood_checked_at = self._published_at = self.now
+        self._guard.reset(self.now)
+        self._rebuild_deadlines()
+
     def advance_to(self, timestamp: float) -> list[Change]:
         """Advance the time to ``timestamp`` (seconds since 1970), and return the faults that are cleared by silence,
         the oldest first, and what has become of a flood."""

@@ -68,14 +68,15 @@ class SilenceTick:
 
 @dataclass(frozen=True, slots=True)
 class BusEvent:
-    """The connection to a bus was lost, or is back. Between the two nothing is known about the bus.
+    """The connection to a bus was lost, or is back. Between the two nothing is known about the bus. Or the clock of its
+    frames was set forward, so that less time has passed than their timestamps say.
 
-    :param timestamp: when it happened, on the clock of the frames.
+    :param timestamp: when it happened, on the clock of the frames. If that was set: the new time.
     :param bus: the name of the channel, as in the frames.
     :param reason: why it was lost, in one line; empty if it is back.
     """
 
-    kind: Literal["lost", "back"]
+    kind: Literal["lost", "back", "set"]
     timestamp: float
     bus: str
     reason: str = ""

@@ -255,6 +255,12 @@ class TestDeviceSilence:
 class TestBusSilence:
     RULES = (BusSilenceRule(name="dead", begin_after=10, severity=2), DeviceSilenceRule(name="gone", begin_after=30))
 
+    def test_a_clock_that_is_set_forward_is_no_silence(self):
+        story = Story(*self.RULES, low(begin_after=60)).hear(0).read(1, 11.0)
+        story.tracker.set_forward(START + 3600)
+        assert story.read(3600, 11.0).read(3605, 11.0).hear(3610).told == []
+        assert [kind for kind, rule, _at in story.tick(3630).told] == ["begun"]
+
     def test_the_silence_of_a_bus_is_reported_once_and_mutes_its_devices(self):
         story = Story(*self.RULES).hear(0, 1).hear(0, 2).tick(5).tick(11).tick(60).tick(600)
         assert story.told == [("begun", "dead", 10)]

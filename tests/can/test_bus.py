@@ -5,13 +5,15 @@ import socket
 import threading
 import time
 from contextlib import closing, suppress
+from types import SimpleNamespace
 
 import pytest
 
 from notifications.can import bus_options
-from notifications.can.bus import Backoff, BusUnavailable, open_connection
+from notifications.can.bus import Backoff, BusListener, BusUnavailable, open_connection
 from notifications.can.bus_options import BusMisconfigured, BusOptions, find_bus_options
 from notifications.can.filters import MAX_FILTERS, make_filters
+from notifications.can.frame import BusEvent, Frame
 from notifications.can.slcan import SlcanReader
 from notifications.can.tally import Tally
 from notifications.core import extras
@@ -235,3 +237,15 @@ def test_frames_in_a_row_that_cannot_be_read_mean_that_the_bus_is_lost(monkeypat
     ):
         [connection.receive() for _ in range(30)]
     assert tally.malformed == 20
+
+
+def test_a_clock_that_is_set_forward_is_an_event_and_a_time_that_is_no_number_sets_no_clock():
+    def read(*times):
+        frames = [Frame(time.time() + one, "can0", 0x19FECA44, b"") for one in times]
+        listener = BusListener(BusOptions("virtual", "can0"), lambda: not frames, Tally())
+        connection = SimpleNamespace(receive=lambda: frames.pop(0))
+        return [item.kind if isinstance(item, BusEvent) else "frame" for item in listener._receive(connection)]
+
+    assert read(0, 1, 2) == ["frame"] * 3
+    assert read(0, 3600, 3601, 0) == ["frame", "set", "frame", "frame", "frame"]
+    assert read(0, float("nan"), 1) == ["frame"] * 3

@@ -9,7 +9,7 @@ from notifications.can.bridge import Bridge
 from notifications.can.changes import Change
 from notifications.can.fault_tracker import FaultTracker
 from notifications.can.faults import Device, Fault, FaultChange, FaultKey, StandingFault
-from notifications.can.frame import Frame, SilenceTick
+from notifications.can.frame import BusEvent, Frame, SilenceTick
 from notifications.can.tally import Tally
 from tests.can.candump import START, frame
 
@@ -388,3 +388,12 @@ def test_another_device_with_the_address_and_the_fault_of_one_that_moved_has_ano
         ("cleared", 0x44, "rvc:can0:68:69:-:131:1:2"),
     ]
     assert json.loads(changes[1].as_json())["correlation_id"] == "rvc:can0:68:69:-:131:1"
+
+
+def test_a_clock_that_is_set_forward_neither_clears_nor_repeats_a_fault():
+    later = 86_400.0
+    before = [frame(YELLOW, after) for after in range(5)]
+    after = [frame(YELLOW, later + after) for after in range(20)]
+    assert kinds(*before, BusEvent("set", START + later, "can0"), *after) == [("raised", 131)]
+    silent = [SilenceTick(START + later + after) for after in range(20)]
+    assert kinds(*before, BusEvent("set", START + later, "can0"), *silent) == [("raised", 131), ("cleared", 131)]
