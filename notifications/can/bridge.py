@@ -10,7 +10,7 @@ from notifications.can.changes import Change
 from notifications.can.devices import DeviceBook
 from notifications.can.fault_reminders import FaultReminders
 from notifications.can.fault_tracker import FaultTracker
-from notifications.can.faults import Report
+from notifications.can.faults import FaultChange, Report
 from notifications.can.frame import DGN_MASK, MAX_TIMESTAMP, BusEvent, Frame, Item, SilenceTick
 from notifications.can.signals import Reading, SignalDecoder
 from notifications.can.standing import Seen, Standing
@@ -22,6 +22,8 @@ DECODERS: Mapping[int, Decoder] = {dm_rv.DGN: dm_rv.decode, dm1.DGN: dm1.decode}
 """The decoder of diagnostic messages for each data group number. To support another protocol, add an entry."""
 FIRST_RVC_DGN = 0x1FE00
 """Only RV-C devices send most messages from here on."""
+RVC_HEARD_SECONDS = 6.0
+"""RV-C devices send at least one message in five seconds."""
 MAX_RVC_SOURCES = 4096
 MAX_READ_THINGS = 4096
 
@@ -53,6 +55,8 @@ class Bridge:
         self._transport = Transport()
         self._addresses = AddressBook()
         self._rvc_sources: set[tuple[str, int]] = set()
+        # DM1 that can be a copy of a DM_RV: when the first one came, and the last one.
+        self._doubtful: dict[tuple[str, int], tuple[float, Frame]] = {}
         self.devices = DeviceBook()
         self.on_restored: Callable[[Change], object] = lambda change: None
         """Called with each fault and alert that stands in the state tables, by the thread that processes frames."""
@@ -83,6 +87,7 @@ class Bridge:
                 yield from self._reminders.take_due(self.tracker.now, self.tracker.is_lost)
             if has_restored:
                 self._show_restored()
+        yield from self._diagnose_doubtful()
         yield from self.tracker.finish()
         yield from self.alerts.finish()
         self._publish_seen(self.tracker.now)
@@ -204,11 +209,31 @@ class Bridge:
         if frame.dgn == dm_rv.DGN and len(self._rvc_sources) < MAX_RVC_SOURCES:
             self._rvc_sources.add(source)
         report = DECODERS[frame.dgn](frame)
-        is_repeated = frame.dgn == dm1.DGN and source in self._rvc_sources and dm1.is_repeated_dm_rv(frame)
-        if report is None or is_repeated:
+        is_doubtful = frame.dgn == dm1.DGN and dm1.is_repeated_dm_rv(frame)
+        if is_doubtful and source not in self._rvc_sources and self._must_wait(source, frame):
+            return ()
+        if report is None or (is_doubtful and source in self._rvc_sources):
             self.tally.ignored += 1
             return ()
         return self.tracker.add_report(report, frame.timestamp)
+
+    def _must_wait(self, source: tuple[str, int], frame: Frame) -> bool:
+        """Return whether it is not known yet if the device speaks RV-C, so that its DM1 can be a copy of a DM_RV."""
+        if source not in self._doubtful and len(self._doubtful) >= MAX_RVC_SOURCES:
+            return False
+        first_at, _frame = self._doubtful.get(source, (frame.timestamp, frame))
+        self._doubtful[source] = (min(first_at, frame.timestamp), frame)
+        return frame.timestamp - first_at < RVC_HEARD_SECONDS
+
+    def _diagnose_doubtful(self) -> list[FaultChange]:
+        """Process what still waits at the end."""
+        changes = []
+        for source, (first_at, frame) in self._doubtful.items():
+            report = dm1.decode(frame)
+            is_known = source in self._rvc_sources or frame.timestamp - first_at >= RVC_HEARD_SECONDS
+            if report is not None and not is_known:
+                changes += self.tracker.add_report(report, frame.timestamp)
+        return changes
 
 
 class ReadingFeed:

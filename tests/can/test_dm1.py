@@ -160,6 +160,19 @@ def test_an_rv_c_device_that_repeats_its_dm_rv_as_dm1_has_one_fault():
     assert found(*frames, frame(payload, 0.3, 0x18FECAE1)) == [("raised", 131)]
 
 
+def test_a_copy_that_is_heard_before_the_device_is_known_raises_nothing():
+    payload = "154500106102FFFF"
+    copies = [frame(payload, after, 0x18FECAE1) for after in range(5)]
+    assert found(*copies, *(frame(payload, 5 + after, 0x19FECAE1) for after in range(5))) == [("raised", 131)]
+
+
+def test_a_device_that_does_not_speak_rv_c_can_flash_its_lamps():
+    flashing = "10CF5B000301FFFF"
+    assert found(frame(flashing, 0, 0x18FECAE1)) == [("raised", 91)]
+    [raised] = process(*(frame(flashing, after, 0x18FECAE1) for after in range(9)))
+    assert raised.at.timestamp() == START + 6
+
+
 def test_an_rv_c_device_can_send_a_dm1_of_its_own():
     assert found(frame("01" * 8, 0, RVC_STATUS), frame("10FF5B000301FFFF", 1, 0x18FECAE1)) == [("raised", 91)]
 
