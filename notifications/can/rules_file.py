@@ -16,7 +16,7 @@ from notifications.can.facts import ALERT_FACTS, FAULT_FACTS, FLOOD_FACTS
 from notifications.can.faults import SEVERITIES as LAMPS
 from notifications.can.python_rules import PythonRule
 from notifications.can.rule_recipients import WORDS, find_word_fault
-from notifications.can.rule_tables import Problems, RuleProblem, Table
+from notifications.can.rule_tables import Problems, RuleProblem, Table, is_number
 from notifications.can.rule_types import (
     AlertRule,
     BusSilenceRule,
@@ -91,7 +91,8 @@ def read_file(path: Path) -> tuple[Problems, dict[str, Any] | None]:
     """Return the content of a file; None if it cannot be read."""
     problems = Problems(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        # Some editors on Windows write a byte order mark.
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         problems.add((), "There is no such file.", "Correct the path in NOTIFICATIONS['CAN_RULES'].")
         return problems, None
@@ -103,6 +104,9 @@ def read_file(path: Path) -> tuple[Problems, dict[str, Any] | None]:
     except tomllib.TOMLDecodeError as error:
         line, reason = toml_lines.find_error_line(error, text)
         problems.found.append(RuleProblem(str(path), line, f"This is not TOML: {reason}.", "See https://toml.io."))
+        return problems, None
+    except RecursionError:
+        problems.add((), "Its brackets are nested too deeply.", "See docs/can-rules.md for the keys.")
         return problems, None
     problems.lines = toml_lines.find_lines(text)
     return problems, content
@@ -277,6 +281,8 @@ class RuleReader:
         states, before = self.read_values(table, "to", message, name), self.read_values(table, "from", message, name)
         if selection is None or message is None or name is None:
             return None
+        if not states or (before and before <= states):
+            table.add_problem("to", "The rule can never begin.", 'Write a value in "to" that is not in "from".')
         unit = message.units[name]
         return StateRule(**common, **alert, selection=selection, field=name, states=states, before=before, unit=unit)
 
@@ -354,8 +360,9 @@ class RuleReader:
             words = ", ".join(f'"{word}"' for word in choices.values())
             hint = f"Its words are {words}." if words else "Write a number."
             table.add_problem(key, f"{name} is never {value!r}.", hint)
-        elif not isinstance(value, str | int | float) or isinstance(value, bool):
-            table.add_problem(key, f"{key} is {value!r:.80}.", "Write a number or a word.")
+        elif not isinstance(value, str) and not is_number(value):
+            table.add_problem(key, f"{key} is {str(value):.80}.", "Write a number or a word.")
+            return None
         return choices.get(value, value) if isinstance(value, int) else value
 
     def read_values(self, table: Table, key: str, message: Message | None, name: str | None) -> frozenset[Any]:
@@ -376,7 +383,7 @@ class RuleReader:
         value = self.read_value(table, "value", message, name, value)
         if sign in ORDERING and isinstance(value, str):
             table.add_problem("operator", f"{name} is a word, which is not less or more than another.", 'Use "==".')
-        if clear_value is not None:
+        if clear_value is not None and value is not None:
             self.check_clear_value(table, sign, value, clear_value)
         return Condition(selection, name, sign, value, message.units[name], clear_value)
 

@@ -234,3 +234,24 @@ def get_databases() -> Databases:
 @settings(max_examples=200, deadline=None)
 def test_any_values_are_read_or_reported(kind, values):
     list(read_rules({"rules": [{"kind": kind, **values}]}, Problems(Path("x.toml")), get_databases()))
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "2026-01-01", "[1]", "{ a = 1 }", "true"])
+def test_a_value_of_a_wrong_type_is_a_problem(problems, value):
+    [problem] = problems(change("value", f"value = {value}\nclear_value = 3"))
+    assert "value is" in problem
+    state = '[[rules]]\nname = "a"\nkind = "state_change"\nmessage = "GENERATOR_STATUS_1"\nfield = "Status"\n'
+    assert any("to is" in one for one in problems(f"{state}to = [{value}]\n"))
+
+
+@pytest.mark.parametrize("keys", ["to = []", 'from = "running"\nto = "running"'])
+def test_a_change_that_cannot_happen_is_a_problem(problems, keys):
+    state = '[[rules]]\nname = "a"\nkind = "state_change"\nmessage = "GENERATOR_STATUS_1"\nfield = "Status"\n'
+    [problem] = problems(state + keys)
+    assert "can never begin" in problem
+
+
+def test_a_byte_order_mark_is_skipped_and_deep_nesting_is_a_problem(problems):
+    assert problems("\ufeff" + SIGNAL) == []
+    [problem] = problems("x = " + "[" * 5000 + "]" * 5000)
+    assert "nested too deeply" in problem
