@@ -140,12 +140,18 @@ def test_a_sender_that_is_slow_at_the_end_leaves_changes(channel, vehicle, monke
     """It must not keep the process for longer than STOP_SECONDS."""
     settings.NOTIFICATIONS = {"STOP_SECONDS": 0}
     vehicle[:] = [f"05450000{number:02X}02FFFF" for number in range(1, 40)]
-    monkeypatch.setattr(
-        "notifications.management.commands.bridge_can.Command._print", lambda self, change, as_json: time.sleep(0.6)
-    )
-    timer = threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGTERM))
-    timer.start()
+
+    printed = []
+
+    def stop_slowly(command, change, as_json):
+        printed.append(change)
+        time.sleep(0.6)
+        # A second signal would end the process.
+        if len(printed) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("notifications.management.commands.bridge_can.Command._print", stop_slowly)
     with pytest.raises(CommandError, match=r"(19|20) changes were not sent within 0 seconds") as refused:
         bridge(interface="virtual", channel=channel, dry_run=True, json=True)
-    timer.join()
+    assert len(printed) == 1
     assert refused.value.returncode == 3

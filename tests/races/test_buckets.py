@@ -28,6 +28,9 @@ def in_threads(job, threads=THREADS):
     def run(number):
         try:
             connection.ensure_connection()
+            if connection.vendor == "sqlite":
+                # On a busy machine, so many threads take longer than the time-out of the site.
+                connection.cursor().execute("PRAGMA busy_timeout = 120000")
             together.wait()
             return job(number)
         finally:
