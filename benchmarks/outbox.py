@@ -11,6 +11,8 @@ from notifications.models import (
     AttachedFile,
     Cluster,
     Delivery,
+    EscalationEntry,
+    EscalationRun,
     Fingerprint,
     Heartbeat,
     LogPersonal,
@@ -57,7 +59,8 @@ def create_users(using: str = DEFAULT_DB_ALIAS) -> None:
 def clear() -> None:
     """Delete all rows of the outbox and the log; on PostgreSQL, without leaving dead rows."""
     log, related = (LogPersonal, NotificationLog), (Acknowledgement, AttachedFile, TrackingEvent)
-    models = (*log, *related, Delivery, Fingerprint, Notification, Heartbeat)
+    chains = (EscalationEntry, EscalationRun)
+    models = (*log, *related, *chains, Delivery, Fingerprint, Notification, Heartbeat)
     tables = [model._meta.db_table for model in models]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
