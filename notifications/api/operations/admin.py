@@ -1,6 +1,7 @@
 """The state of the queue and of its workers, for operators."""
 
-from datetime import datetime, timedelta
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any, Literal
 
 from django.db import router as databases
@@ -14,12 +15,12 @@ from notifications.api.clusters import require_everything
 from notifications.api.operations.schemas import make_config
 from notifications.core import clock
 from notifications.models import APIScope, Circuit, Delivery, Heartbeat, Pause
-from notifications.storage.queue_depth import MAX_COUNTED, QueueDepth, measure_queue
+from notifications.monitoring.probes import examine
+from notifications.monitoring.probes.workers import is_alive
+from notifications.storage.queue_depth import MAX_COUNTED, measure_queue
 
 router = Router(tags=["operations"])
 OPERATE = Requires(APIScope.OPERATIONS, "klaxon.view_delivery")
-# The limits of a healthy queue.
-MAX_PENDING, MAX_DEAD, MAX_DELAY = 1000, 100, timedelta(seconds=60)
 OVERVIEW: dict[str, Any] = {
     "at": "2030-05-04T12:00:00Z",
     "is_enabled": True,
@@ -109,6 +110,7 @@ class Component(BaseModel):
     name: str
     is_healthy: bool
     detail: str
+    remedy: str = Field(description="What an operator can do; empty for a healthy part.")
 
 
 class Health(BaseModel):
@@ -118,7 +120,7 @@ class Health(BaseModel):
         {
             "status": "healthy",
             "at": "2030-05-04T12:00:00Z",
-            "components": [{"name": "queue", "is_healthy": True, "detail": "12 deliveries wait."}],
+            "components": [{"name": "queue", "is_healthy": True, "detail": "12 deliveries are ready.", "remedy": ""}],
         }
     )
 
@@ -160,11 +162,7 @@ def get_overview(request: HttpRequest) -> Any:
 
 def _describe(row: Heartbeat, now: datetime) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in ("owner", "host", "pid", "started_at", "beat_at")}
-    return {**values, "is_alive": _is_alive(row, now)}
-
-
-def _is_alive(row: Heartbeat, now: datetime) -> bool:
-    return now - row.beat_at <= timedelta(seconds=conf.current().lease_seconds)
+    return {**values, "is_alive": is_alive(row, now)}
 
 
 @router.get(
@@ -175,35 +173,10 @@ def get_health(request: HttpRequest) -> Any:
     require_everything(get_caller(request))
     using = databases.db_for_write(Delivery)
     now = clock.now(using)
-    components = [*_examine_queue(measure_queue(using), now), _examine_workers(now), *_examine_channels()]
-    is_healthy = all(one["is_healthy"] for one in components)
-    return {"status": "healthy" if is_healthy else "degraded", "at": now, "components": components}
-
-
-def _examine_queue(queue: QueueDepth, now: datetime) -> list[dict[str, Any]]:
-    pending = sum(queue.depth["ready"].values())
-    delay = now - queue.oldest_ready_at if queue.oldest_ready_at else timedelta()
-    return [
-        _build("queue", pending < MAX_PENDING, f"{pending} deliveries are ready."),
-        _build("delay", delay < MAX_DELAY, f"The oldest ready delivery was queued {delay.total_seconds():.0f} s ago."),
-        _build("dead letters", queue.dead < MAX_DEAD, f"{queue.dead} deliveries are dead."),
-    ]
-
-
-def _examine_workers(now: datetime) -> dict[str, Any]:
-    alive = sum(_is_alive(row, now) for row in Heartbeat.objects.all())
-    is_needed = conf.current().enabled and conf.current().delivery == "queued" and not conf.current().celery
-    return _build("workers", alive > 0 or not is_needed, f"{alive} workers are alive.")
-
-
-def _examine_channels() -> list[dict[str, Any]]:
-    paused = sorted(Pause.objects.channel_names())
-    broken = sorted(Circuit.objects.exclude(open_until=None).values_list("key", flat=True))
-    return [
-        _build("pauses", not paused, f"Paused: {', '.join(paused)}." if paused else "Nothing is paused."),
-        _build("providers", not broken, f"Not used: {', '.join(broken)}." if broken else "All are used."),
-    ]
-
-
-def _build(name: str, is_healthy: bool, detail: str) -> dict[str, Any]:
-    return {"name": name, "is_healthy": bool(is_healthy), "detail": detail}
+    findings = examine(using, now)
+    is_healthy = all(finding.is_healthy for finding in findings)
+    return {
+        "status": "healthy" if is_healthy else "degraded",
+        "at": now,
+        "components": [asdict(finding) for finding in findings],
+    }

@@ -1,0 +1,19 @@
+"""A finding: whether one part of the system works."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Whether one part of the system works.
+
+    :param name: the part, such as ``"queue"``. It never changes, so programs can compare it.
+    :param is_healthy: whether the part works. An idle system is healthy.
+    :param detail: one sentence with the facts, without addresses and secrets.
+    :param remedy: what an operator can do, as one or two sentences; empty for a healthy part.
+    """
+
+    name: str
+    is_healthy: bool
+    detail: str
+    remedy: str = ""

@@ -1,0 +1,1 @@
+"""Pages for operators and for programs that watch the site."""

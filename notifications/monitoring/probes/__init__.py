@@ -1,0 +1,33 @@
+"""Probes: functions that examine one part of the system each, while it runs.
+
+The page of the health, the alarm and the doctor use the same probes. A probe gets the alias of the database and the
+time, and returns one or more findings. It is cheap enough to be called every few seconds.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from notifications.monitoring.findings import Finding
+from notifications.monitoring.probes.providers import probe_pauses, probe_providers
+from notifications.monitoring.probes.queue import probe_queue
+from notifications.monitoring.probes.workers import probe_workers
+
+Probe = Callable[[str, datetime], Iterable[Finding]]
+"""A function that gets the alias of the database and the time, and returns findings."""
+
+PROBES: dict[str, Probe] = {
+    "queue": probe_queue,
+    "workers": probe_workers,
+    "pauses": probe_pauses,
+    "providers": probe_providers,
+}
+
+
+def register_probe(name: str, probe: Probe) -> None:
+    """Add a probe, or replace the one of this name."""
+    PROBES[name] = probe
+
+
+def examine(using: str, now: datetime) -> list[Finding]:
+    """Return the findings of all probes, in the order in which the probes were registered."""
+    return [finding for probe in PROBES.values() for finding in probe(using, now)]
