@@ -28,6 +28,9 @@ POLL_SECONDS = 0.2
 REOPEN_SECONDS = 30.0
 """After this silence a bus is opened again: a serial adapter that was reset sends nothing until it is opened."""
 FIRST_DELAY, MAX_DELAY = 0.25, 30.0
+STABLE_SECONDS = 1.0
+"""A connection that has lasted so long works. A peer that closes each connection after its first frame is not asked
+more and more often."""
 MAX_STEP_SECONDS = 5.0
 """If a frame is so much later than the time that has passed, its clock was set: a small computer starts with a wrong
 time until it has found a time server."""
@@ -86,7 +89,11 @@ class BusListener:
     backoff: Backoff = field(default_factory=Backoff)
     clock: FrameTime = field(default_factory=FrameTime)
     lost_at: float | None = None
-    was_open: bool = False
+    opened_at: float | None = None
+
+    @property
+    def was_open(self) -> bool:
+        return self.opened_at is not None
 
     def listen(self) -> Iterator[Item]:
         """Yield frames, a :class:`SilenceTick` about five times a second while there are none, and a
@@ -106,12 +113,14 @@ class BusListener:
                     raise
                 if self.lost_at is None:
                     yield self._lose(str(error))
+                    # The connection has worked: this outage is a new one.
+                    if self.opened_at is not None and time.monotonic() - self.opened_at > STABLE_SECONDS:
+                        self.backoff.reset()
                 yield from self._wait(self.backoff.take())
 
     def _receive(self, connection: "Connection") -> Iterator[Item]:
         """Yield items until the bus is lost, or so silent that it must be opened again."""
-        self.was_open = True
-        silent_at = time.monotonic()
+        silent_at = self.opened_at = time.monotonic()
         is_silent = True
         while not self.should_stop():
             frame = connection.receive()
@@ -120,8 +129,6 @@ class BusListener:
                     is_silent = False
                     if self.lost_at is not None:
                         yield self._recover()
-                    # The connection works: the next outage is a new one.
-                    self.backoff.reset()
                 yield from self._set_clock(frame)
                 yield frame
                 continue

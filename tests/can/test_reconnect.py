@@ -2,10 +2,11 @@
 
 import os
 import pty
+import socket
 import threading
 import time
 import tty
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import cycle
 
 import pytest
@@ -110,6 +111,38 @@ def test_a_server_that_is_killed_again_and_again_is_reconnected_to():
     assert listening.events == ["lost", "back"] * restarts
     assert listening.tally.outages == restarts
     assert [change.kind for change in listening.changes] == ["raised"]
+
+
+def test_a_server_that_closes_each_connection_after_one_frame_is_asked_less_and_less_often():
+    served_at = []
+
+    def serve(server: socket.socket) -> None:
+        while True:
+            client, _address = server.accept()
+            with client, suppress(OSError):
+                client.sendall(b"< hi >")
+                if client.recv(100).startswith(b"< open"):
+                    client.sendall(b"< ok >")
+                    client.recv(100)
+                    served_at.append(time.monotonic())
+                    client.sendall(b"< ok >< frame 19FECA44 1.5 154500106102FFFF >")
+                    time.sleep(0.05)
+
+    def serve_until_closed(server: socket.socket) -> None:
+        with suppress(OSError):
+            serve(server)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve_until_closed, args=[server])
+        thread.start()
+        options = BusOptions("socketcand", "can0", {"host": "127.0.0.1", "port": server.getsockname()[1]})
+        with Listening(options) as listening:
+            wait_for(lambda: len(served_at) > 4, 20)
+        server.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
+    assert listening.frames
+    # The pauses are at most 0.25, 0.5, 1 and 2 seconds, and at least half of that.
+    assert served_at[4] - served_at[3] > 0.9
 
 
 def test_a_server_that_starts_after_the_bridge_is_found():
