@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 HOST = "127.0.0.1"
+SEND_SECONDS = 5
 
 
 class FrameToServe(Protocol):
@@ -26,7 +27,7 @@ class FrameToServe(Protocol):
 
 
 class SocketcandServer:
-    """Serves one client at a time; a new client replaces the one before. Use it as a context manager.
+    """Serves any number of clients. Use it as a context manager.
 
     :param port: the port; 0 for any free one, which is then kept, also after a restart.
     """
@@ -35,7 +36,8 @@ class SocketcandServer:
         self.port = port
         self.sent = 0
         self._listener: socket.socket | None = None
-        self._client: socket.socket | None = None
+        self._clients: list[socket.socket] = []
+        self._lock = threading.Lock()
         self._has_client = threading.Event()
         self._accepting: threading.Thread | None = None
 
@@ -68,13 +70,22 @@ class SocketcandServer:
         self.cut()
 
     def cut(self) -> None:
-        """Close the connection to the client. It can connect again."""
-        self._has_client.clear()
-        client, self._client = self._client, None
-        if client is not None:
-            with suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
-            client.close()
+        """Close the connections to all clients. They can connect again."""
+        with self._lock:
+            for client in [*self._clients]:
+                self._drop(client)
+
+    def _drop(self, client: socket.socket) -> None:
+        self._clients.remove(client)
+        if not self._clients:
+            self._has_client.clear()
+        with suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
+        client.close()
+
+    @property
+    def client_count(self) -> int:
+        return len(self._clients)
 
     def wait_for_client(self, seconds: float) -> bool:
         """Return whether a client receives frames within this time."""
@@ -86,16 +97,15 @@ class SocketcandServer:
 
     def send_text(self, text: str) -> bool:
         """Send any text, such as several frames or a damaged one."""
-        client = self._client
-        if client is None or not self._has_client.is_set():
-            return False
-        try:
-            client.sendall(text.encode("latin-1"))
-        except OSError:
-            self._has_client.clear()
-            return False
-        self.sent += 1
-        return True
+        with self._lock:
+            for client in [*self._clients]:
+                try:
+                    client.sendall(text.encode("latin-1"))
+                except OSError:
+                    self._drop(client)
+            was_sent = bool(self._clients)
+        self.sent += was_sent
+        return was_sent
 
     def serve(self, frames: Iterable[FrameToServe], per_second: float) -> int:
         """Send frames at a rate, and return how many a client was there for. Frames without one are lost."""
@@ -119,17 +129,18 @@ class SocketcandServer:
                 self._greet(client)
 
     def _greet(self, client: socket.socket) -> None:
-        client.settimeout(5)
+        client.settimeout(SEND_SECONDS)
         client.sendall(b"< hi >")
         for command in (b"< open ", b"< rawmode >"):
             if not client.recv(256).startswith(command):
                 client.close()
                 return
             client.sendall(b"< ok >")
-        client.settimeout(None)
-        self.cut()
-        self._client = client
-        self._has_client.set()
+        # A client that reads nothing for so long must not stop the others.
+        client.settimeout(SEND_SECONDS)
+        with self._lock:
+            self._clients.append(client)
+            self._has_client.set()
 
 
 def format_frame(frame: FrameToServe) -> str:

@@ -86,8 +86,17 @@ def _get_quiet_options(can: ModuleType, interface: str) -> dict[str, Any]:
     return {key: can.BusState[value] if key == "state" else value for key, value in options.items()}
 
 
+def _has_section(can: ModuleType, name: str) -> bool:
+    return bool(can.util.load_file_config(section=name) or can.util.load_environment_config(context=name))
+
+
 def _load(can: ModuleType, given: dict[str, Any], section: str | None) -> dict[str, Any]:
     try:
+        if section is not None and not _has_section(can, section):
+            raise BusMisconfigured(
+                f"No file can.conf has options in a section [{section}], and no environment variable such as "
+                f"CAN_INTERFACE_{section} is set. Check the name that --section gives."
+            )
         return dict(can.util.load_config(config=given, context=section))
     except can.CanInterfaceNotImplementedError as error:
         # python-can says so too if no source names an interface.

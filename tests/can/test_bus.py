@@ -80,6 +80,15 @@ def test_wrong_options_are_errors_that_name_the_source(can_conf, monkeypatch, va
         find_bus_options({})
 
 
+def test_a_section_that_no_source_has_is_an_error(can_conf, monkeypatch):
+    can_conf.write_text("[default]\ninterface = socketcan\nchannel = can0\n[chassis]\nchannel = can1\n")
+    assert find_bus_options({}, "chassis").channel == "can1"
+    with pytest.raises(BusMisconfigured, match=r"section \[chasis\].* CAN_INTERFACE_chasis"):
+        find_bus_options({}, "chasis")
+    monkeypatch.setenv("CAN_CHANNEL_chasis", "can2")
+    assert find_bus_options({}, "chasis").channel == "can2"
+
+
 def test_filters_pass_what_the_bridge_reads():
     can = extras.import_optional("can")
     with can.Bus(

@@ -177,6 +177,24 @@ def test_python_can_reads_every_frame_of_the_server():
     assert received == contents(FRAMES)
 
 
+@pytest.mark.needs("can")
+def test_two_clients_of_the_server_get_the_same_frames():
+    received = [], []
+    with SocketcandServer() as server:
+        options = {"interface": "socketcand", "host": "127.0.0.1", "port": server.port, "channel": "can0"}
+        threads = []
+        for number, frames in enumerate(received, start=1):
+            threads.append(threading.Thread(target=lambda frames=frames: frames.extend(listen(len(FRAMES), **options))))
+            threads[-1].start()
+            wait_until(lambda number=number: server.client_count == number)
+        play(FRAMES, SocketcandOutput(server), lambda: False)
+        for thread in threads:
+            thread.join()
+        # The connections that the clients have closed are dropped.
+        wait_until(lambda: not server.send(FRAMES[0]))
+    assert received == (contents(FRAMES), contents(FRAMES))
+
+
 def test_a_script_is_played_at_its_pace_and_can_be_stopped():
     class Recorder:
         has_listener = True
