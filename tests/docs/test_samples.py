@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from unittest.mock import patch
 
 import pytest
 from django.apps import apps
@@ -136,15 +135,17 @@ def packages():
         # Under its other name a module would run again, and register its events twice.
         inside = [name for name in sys.modules if name.startswith(f"{real}.")]
         aliases |= {alias + name.removeprefix(real): sys.modules[name] for name in inside}
-    with patch.dict(sys.modules, aliases):
+    before = dict(sys.modules)
+    sys.modules.update(aliases)
+    try:
         yield
-        # What was imported from a file stays: a second import would make other classes of the same name.
-        real = {
-            name: module
-            for name, module in sys.modules.items()
-            if getattr(module, "__spec__", None) and name.split(".")[0] not in PACKAGES
-        }
-    sys.modules.update(real)
+    finally:
+        # What was imported from a file stays, also if a sample fails: a second import would make other classes of the
+        # same name, and cryptography knows its modes by their classes.
+        for name, module in [*sys.modules.items()]:
+            if not getattr(module, "__spec__", None) or name.split(".")[0] in PACKAGES:
+                del sys.modules[name]
+        sys.modules.update(before)
 
 
 def run_as_module(block: Block) -> ModuleType:
