@@ -14,6 +14,7 @@ from notifications.monitoring.findings import Finding, judge
 from notifications.monitoring.probes.workers import describe_time
 from notifications.monitoring.readings import read_open_circuits, read_pauses
 
+
 def probe_pauses(using: str, now: datetime) -> Iterator[Finding]:
     """Return the finding ``pauses``. A site that is switched off has paused everything."""
     if not conf.current().enabled:

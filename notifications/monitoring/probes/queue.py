@@ -52,4 +52,3 @@ def measure_delay(queue: QueueDepth, now: datetime) -> timedelta:
     """Return how late the oldest delivery is that could be sent: one that is ready, or that is due and still waits."""
     times = [at for at in (queue.oldest_ready_at, queue.oldest_due_at) if at is not None]
     return max((now - at for at in times), default=timedelta()) if times and min(times) < now else timedelta()
-

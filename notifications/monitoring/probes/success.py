@@ -23,13 +23,16 @@ def probe_success(using: str, now: datetime) -> Iterator[Finding]:
     yield judge(
         "success",
         is_good,
-        _describe_success(measure_success(using, now), _("24 hours")) + " " + _describe_success(recent, _("15 minutes")),
+        _describe_success(measure_success(using, now), _("24 hours"))
+        + " "
+        + _describe_success(recent, _("15 minutes")),
         _("Filter the log by failed attempts: the reason and the provider show where the failures come from."),
     )
     rows = read_attempts(using, now)
     failing = [row.channel for row in rows if row.recent_failed >= MIN_CHANNEL_FAILURES and not row.recent_succeeded]
     last = [
-        _("%(channel)s: accepted %(time)s ago.") % {"channel": row.channel, "time": describe_time(now - row.last_success)}
+        _("%(channel)s: accepted %(time)s ago.")
+        % {"channel": row.channel, "time": describe_time(now - row.last_success)}
         if row.last_success
         else _("%(channel)s: nothing accepted.") % {"channel": row.channel}
         for row in rows
