@@ -26,7 +26,7 @@ _shared: ContextVar[dict[object, object] | None] = ContextVar("klaxon_shared_rea
 
 @contextmanager
 def share_readings() -> Iterator[None]:
-    """Read everything at most once until the block ends; an inner block shares with the outer one. A context manager."""
+    """Read everything at most once until the block ends, together with an outer block. A context manager."""
     token = _shared.set({} if (outer := _shared.get()) is None else outer)
     try:
         yield

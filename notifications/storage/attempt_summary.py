@@ -48,4 +48,4 @@ def count_attempts(using: str, now: datetime) -> list[ChannelAttempts]:
     times = [prepare_time(engine.connection, time) for time in (recent, recent, begin, now)]
     with engine.connection.cursor() as cursor:
         cursor.execute(sql, times)
-        return [ChannelAttempts(*row[:5], read_time(row[5])) for row in cursor.fetchall()]
+        return [ChannelAttempts._make((*row[:-1], read_time(row[-1]))) for row in cursor.fetchall()]

@@ -34,12 +34,14 @@ def serve_json(view: Callable[[HttpRequest], JsonResponse]) -> Callable[..., Htt
         patch_vary_headers(response, ("Authorization", "Cookie", "Accept-Language"))
         if response.status_code == 503:
             response.headers["Retry-After"] = str(RETRY_SECONDS)
+            # Otherwise, Django logs an error for each request, and by default sends each by email to ADMINS.
+            response._has_been_logged = True  # type: ignore[attr-defined]
         return response
 
     safe: Any = require_safe(run)
     safe.login_required = False
     safe._non_atomic_requests = set(connections)
-    return safe  # type: ignore[no-any-return]
+    return safe
 
 
 @serve_json

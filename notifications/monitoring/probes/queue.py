@@ -23,8 +23,8 @@ def probe_queue(using: str, now: datetime) -> Iterator[Finding]:
         pending < MAX_PENDING,
         ngettext("%(count)d delivery is ready.", "%(count)d deliveries are ready.", pending) % {"count": pending},
         _(
-            "Start more workers. If one event floods the queue, cancel its notifications or limit it. Read the findings "
-            "about workers and providers first: they may explain the queue."
+            "Read the findings about workers and providers first: they may explain the queue. Otherwise start more "
+            "workers. If one event floods the queue, cancel its notifications, or give it a limit."
         ),
     )
     delay = measure_delay(queue, now)

@@ -1,7 +1,7 @@
 """Whether workers are alive, and for how long."""
 
-from datetime import datetime, timedelta
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
