@@ -55,7 +55,7 @@ def fill(number):
     """Add so many rows of everything that the overview shows."""
     now, user = clock.now(), User.objects.get(username="boss")
     notification = Notification.objects.create(
-        event="order_shipped", cluster=Cluster.objects.default(), priority=3, context={}
+        event="order_shipped", cluster=Cluster.objects.default(), priority=3, context={}, created_at=now
     )
     states = [("ready", ""), ("held", "scheduled"), ("held", "digest"), ("sending", ""), ("dead", "permanent")]
     Delivery.objects.bulk_create(
