@@ -102,7 +102,7 @@ def test_each_unhealthy_finding_has_a_remedy(ann):
     Pause.objects.create(channel="sms", since=now)
     Circuit.objects.create(key="email", opened_at=now, open_until=now + timedelta(minutes=1), error="refused")
     log(20, False)
-    findings = examine("default", now)
+    findings = examine("default", clock.now())
     assert {one.name for one in findings if not one.is_healthy} == {one.name for one in findings} == {
         "queue", "delay", "dead letters", "workers", "pauses", "providers", "success", "channels",
     }  # fmt: skip
