@@ -116,7 +116,7 @@ def describe_outage() -> Finding:
         False,
         _("The database does not answer within %(seconds)s seconds, or the tables cannot be read.")
         % {"seconds": MAX_SECONDS},
-        _("Read the log of this process for the error. Start the database, run `migrate`, or end what holds the lock."),
+        _("Read the log of this process for the error. Start the database, run migrate, or end what holds the lock."),
     )
 
 

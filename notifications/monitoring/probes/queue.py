@@ -42,8 +42,8 @@ def probe_queue(using: str, now: datetime) -> Iterator[Finding]:
         queue.dead < MAX_DEAD,
         ngettext("%(count)d delivery is dead.", "%(count)d deliveries are dead.", queue.dead) % {"count": queue.dead},
         _(
-            "Find the cause in the list of dead deliveries, and mend it. Then send them again there or with "
-            "`replay_dead_letters`, or cancel them."
+            "Find the cause in the list of dead deliveries, and mend it. Then send them again there or with the "
+            "command replay_dead_letters, or cancel them."
         ),
     )
 

@@ -29,7 +29,7 @@ def probe_workers(using: str, now: datetime) -> Iterator[Finding]:
         bool(alive) or not is_needed,
         detail,
         _(
-            "Start workers with `dispatch_notifications`. If they were started, read their log: they may have been "
+            "Start workers with the command dispatch_notifications. If they were started, read their log: they may have been "
             "ended, or cannot reach the database."
         ),
     )
