@@ -21,8 +21,8 @@ from django.utils.translation import gettext_lazy as _
 from notifications.core import clock
 from notifications.models import Delivery
 from notifications.models.pause import EVERYTHING
+from notifications.monitoring.access import PERMISSION
 from notifications.monitoring.findings import Finding
-from notifications.monitoring.pages.access import PERMISSION
 from notifications.monitoring.probes import examine
 from notifications.monitoring.probes.queue import measure_delay
 from notifications.monitoring.probes.workers import describe_time, is_alive

@@ -12,8 +12,8 @@ from django.views.decorators.http import require_safe
 from notifications.core import clock
 from notifications.core.databases import read_from_primary
 from notifications.models import Delivery
+from notifications.monitoring.access import Refused, require_operator
 from notifications.monitoring.health import build_health, summarize
-from notifications.monitoring.pages.access import Refused, require_operator
 from notifications.monitoring.readiness import LOCK_SECONDS, describe_outage, is_ready
 from notifications.storage.engine import get_engine
 
