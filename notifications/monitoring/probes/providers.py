@@ -31,7 +31,8 @@ def probe_pauses(using: str, now: datetime) -> Iterator[Finding]:
         False,
         _("Paused: %(names)s.") % {"names": ", ".join(names)},
         _(
-            "Resume them in the admin or with the command resume_notifications as soon as the reason for the pause is gone."
+            "Resume them in the admin or with the command resume_notifications as soon as the reason for the pause is "
+            "gone."
         ),
     )
 

@@ -29,8 +29,8 @@ def probe_workers(using: str, now: datetime) -> Iterator[Finding]:
         bool(alive) or not is_needed,
         detail,
         _(
-            "Start workers with the command dispatch_notifications. If they were started, read their log: they may have been "
-            "ended, or cannot reach the database."
+            "Start workers with the command dispatch_notifications. If they were started, read their log: they may "
+            "have been ended, or cannot reach the database."
         ),
     )
 
