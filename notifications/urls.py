@@ -17,6 +17,7 @@ urlpatterns = [
     path("", to_inbox, name="index"),
     path("t/", include("notifications.tracking.urls")),
     path("", include("notifications.live.urls")),
+    path("health/", include("notifications.monitoring.pages.urls")),
     path("inbox/", include("notifications.inbox.urls")),
     path("sensitive/", include("notifications.sensitive.urls")),
     path("preferences/", include("notifications.preference_centre.urls")),

@@ -6,13 +6,15 @@ connections of their own, outside the pool, and a worker starts at most as many 
 """
 
 import logging
+import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakSet
 
 from django.apps import apps
-from django.db import connections, router
+from django.db import DatabaseError, InterfaceError, connections, router
 
 logger = logging.getLogger("notifications.worker")
 
@@ -39,6 +41,43 @@ def copy_without_pool(using: str) -> Any:
     connection = connections[using].copy()
     connection.settings_dict["OPTIONS"].pop("pool", None)
     return connection
+
+
+@contextmanager
+def use_impatient_connection(using: str, seconds: float) -> Iterator[Any]:
+    """Use a new connection outside of the pool in this thread until the block ends. A context manager.
+
+    It opens when it is first used, and fails after about ``seconds`` if it cannot open. A server that has accepted it
+    can still be silent for ever: let another thread call :func:`break_connection` then.
+    """
+    before, connection = connections[using], copy_without_pool(using)
+    options = connection.settings_dict["OPTIONS"]
+    if connection.vendor == "postgresql":
+        # libpq counts whole seconds, at least two.
+        options["connect_timeout"] = max(2, round(seconds))
+    else:
+        options["timeout"] = seconds
+    connections[using] = connection
+    try:
+        yield connection
+    finally:
+        connections[using] = before
+        with suppress(DatabaseError, InterfaceError):
+            connection.close()
+
+
+def break_connection(connection: Any) -> None:
+    """Cut the connection of another thread to its server, so that the statement that waits there fails.
+
+    It does nothing before the connection is open, and for SQLite, which has no server and its own timeout.
+    """
+    if connection.vendor != "postgresql" or connection.connection is None:
+        return
+    # The driver has closed it meanwhile, or the other side has.
+    with suppress(OSError, DatabaseError, connection.Database.Error):
+        descriptor = os.dup(connection.connection.fileno())
+        with socket.socket(fileno=descriptor) as copy:
+            copy.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -17,3 +17,8 @@ class Finding:
     is_healthy: bool
     detail: str
     remedy: str = ""
+
+
+def judge(name: str, is_healthy: bool, detail: str, remedy: str) -> Finding:
+    """Return a finding, with the remedy only if the part does not work."""
+    return Finding(name, is_healthy, detail, "" if is_healthy else remedy)

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from notifications.events import BANDS, NotificationPriority
-from notifications.storage.engine import Engine, get_engine, read_time
+from notifications.storage.engine import get_engine, read_time
 from notifications.storage.outbox import WAITS_ALONE_SQL, WAITS_FOR_DIGEST_SQL
 
 MAX_COUNTED = 50_000
+# So many ready rows are searched for the oldest one that did not wait for a time before.
+MAX_SEARCHED = 1000
 LIMIT = f"LIMIT {MAX_COUNTED + 1}"
 # The conditions of the partial indexes as literals: SQLite uses one only then.
 CONDITIONS: Mapping[str, str] = {
@@ -24,6 +26,8 @@ class QueueDepth(NamedTuple):
 
     :param depth: by state, the number of deliveries in each band.
     :param is_bounded: whether more than :data:`MAX_COUNTED` are in one state.
+    :param oldest_ready_at: when the oldest ready delivery was queued; those that waited for a time before do not count.
+    :param oldest_due_at: the oldest time at which a waiting delivery is due; it may be in the future.
     """
 
     depth: dict[str, dict[str, int]]
@@ -34,44 +38,47 @@ class QueueDepth(NamedTuple):
 
 
 def measure_queue(using: str) -> QueueDepth:
-    """Return the depth of the queue, with seven statements."""
+    """Return the depth of the queue, with two statements."""
     engine = get_engine(using)
-    counts = {state: _count_bands(engine, condition) for state, condition in CONDITIONS.items()}
-    [dead] = _fetch(engine, DEAD_SQL)
-    totals = [*(sum(bands.values()) for bands in counts.values()), dead]
+    counts: dict[str, dict[str, int]] = {}
+    with engine.connection.cursor() as cursor:
+        cursor.execute(DEPTH_SQL)
+        for state, *numbers in cursor.fetchall():
+            counts[state] = dict(zip(BAND_NAMES, numbers, strict=True))
+        cursor.execute(OLDEST_SQL)
+        oldest_ready, oldest_due = map(read_time, cursor.fetchone())
+    dead = sum(counts.pop("dead").values())
     return QueueDepth(
-        counts,
+        {state: counts[state] for state in CONDITIONS},
         min(dead, MAX_COUNTED),
-        any(total > MAX_COUNTED for total in totals),
-        _read_first(engine, OLDEST_READY_SQL),
-        _read_first(engine, OLDEST_DUE_SQL),
+        any(total > MAX_COUNTED for total in [dead, *(sum(bands.values()) for bands in counts.values())]),
+        oldest_ready,
+        oldest_due,
     )
 
 
-DEAD_SQL = f"SELECT COUNT(*) FROM (SELECT 1 FROM klaxon_delivery WHERE state = 'dead' {LIMIT}) AS dead"  # noqa: S608
-OLDEST_READY_SQL = """
-    SELECT created_at FROM klaxon_notification WHERE id = (
-        SELECT notification_id FROM klaxon_delivery WHERE state = 'ready' ORDER BY id LIMIT 1
-    )"""
-OLDEST_DUE_SQL = f"SELECT due_at FROM klaxon_delivery WHERE {CONDITIONS['waiting']} ORDER BY due_at LIMIT 1"  # noqa: S608
-
-
-def _count_bands(engine: Engine, condition: str) -> dict[str, int]:
-    names = [priority.name.lower() for priority in NotificationPriority]
+def _count_bands(state: str, condition: str) -> str:
     columns = ", ".join(
         f"COUNT(CASE WHEN score BETWEEN {lowest} AND {highest} THEN 1 END)"
         for lowest, highest in (BANDS[priority] for priority in NotificationPriority)
     )
-    sql = f"SELECT {columns} FROM (SELECT score FROM klaxon_delivery WHERE {condition} {LIMIT}) AS counted"  # noqa: S608
-    return dict(zip(names, _fetch(engine, sql), strict=True))
+    return f"SELECT '{state}', {columns} FROM (SELECT score FROM klaxon_delivery WHERE {condition} {LIMIT}) AS counted"  # noqa: S608
 
 
-def _fetch(engine: Engine, sql: str) -> Any:
-    with engine.connection.cursor() as cursor:
-        cursor.execute(sql)
-        return cursor.fetchone()
-
-
-def _read_first(engine: Engine, sql: str) -> datetime | None:
-    row = _fetch(engine, sql)
-    return read_time(row[0]) if row else None
+BAND_NAMES = tuple(priority.name.lower() for priority in NotificationPriority)
+DEPTH_SQL = "\nUNION ALL\n".join(
+    f"SELECT * FROM ({_count_bands(state, condition)}) AS {state}_rows"  # noqa: S608
+    for state, condition in {**CONDITIONS, "dead": "state = 'dead'"}.items()
+)
+# A row that was released or queued again has a reason, and nothing says since when it is ready.
+OLDEST_SQL = f"""
+    SELECT
+        (
+            SELECT created_at FROM klaxon_notification WHERE id = (
+                SELECT MIN(notification_id) FROM (
+                    SELECT notification_id, reason FROM klaxon_delivery
+                    WHERE state = 'ready' ORDER BY id LIMIT {MAX_SEARCHED}
+                ) AS oldest WHERE reason = ''
+            )
+        ),
+        (SELECT due_at FROM klaxon_delivery WHERE {CONDITIONS["waiting"]} ORDER BY due_at LIMIT 1)"""  # noqa: S608

@@ -241,6 +241,60 @@ def fill_rotas(user, cluster, now):
     }
 
 
+def fill_overview(user, cluster, now):
+    """Store what goes wrong on a bad day, and return the overview of the admin."""
+    from datetime import timedelta
+
+    from django.urls import reverse
+
+    from notifications.models import Bucket, Circuit, Delivery, Heartbeat, Notification, NotificationLog, Pause
+
+    later = now + timedelta(minutes=4)
+    notification = Notification.objects.create(
+        event="order_shipped", cluster=cluster, priority=3, context={}, created_at=now - timedelta(minutes=3)
+    )
+    shared = {"notification": notification, "recipient": user, "recipient_key": f"u:{user.pk}", "channel": "email"}
+    states = [
+        ("ready", "", None),
+        ("held", "quiet_hours", later),
+        ("held", "digest", later),
+        ("dead", "permanent", None),
+    ]
+    Delivery.objects.bulk_create(
+        Delivery(
+            **shared, state=state, reason=reason, due_at=due_at, settled_at=now if state == "dead" else None,
+            address=f"{state}{reason}{number}@example.com", address_hash=f"{state}{reason}{number}", score=20 * number,
+        )
+        for state, reason, due_at in states
+        for number in range(5)
+    )  # fmt: skip
+    Pause.objects.create(channel="sms", since=now - timedelta(hours=5), note="The invoice of the provider is disputed")
+    Circuit.objects.create(
+        key="email/smtp-relay-of-the-provider",
+        failures=7,
+        opened_at=now,
+        open_until=later,
+        error="535 Authentication failed",
+    )
+    Circuit.objects.create(key="push", failures=5, opened_at=now, open_until=now, error="The service answered 503")
+    workers = (("web-1.internal.example.com", 9, 0), ("web-2.internal.example.com", 50, 0), ("web-3", 90, 10))
+    for number, (host, hours, silent) in enumerate(workers):
+        Heartbeat.objects.create(
+            pk=f"{host}:{number}", host=host, pid=4711 + number, started_at=now - timedelta(hours=hours),
+            beat_at=now - timedelta(minutes=silent),
+        )  # fmt: skip
+    Bucket.objects.create(key="channel:email", full_at=later, seen_at=now, promised_at=now)
+    NotificationLog.objects.append(
+        NotificationLog(
+            kind="attempt", event="order_shipped", recipient_key="u:1", channel=channel, success=success,
+            sent_at=now - timedelta(minutes=5),
+        )
+        for channel, success, number in (("email", True, 60), ("email", False, 20), ("push", False, 6))
+        for _index in range(number)
+    )  # fmt: skip
+    return {"admin-overview": (reverse("admin:app_list", args=["klaxon"]), None)}
+
+
 def fill():
     """Fill the database; return a user, and for each page its path and what to do there before the picture."""
     from datetime import timedelta
@@ -345,6 +399,7 @@ def fill():
         "link-settings": (ask, open_link(user, cluster, Purpose.SETTINGS_VIEW)),
         **fill_webhooks(user, cluster, now),
         **fill_rotas(user, cluster, now),
+        **fill_overview(user, cluster, now),
     }
 
 

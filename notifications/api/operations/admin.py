@@ -1,6 +1,5 @@
 """The state of the queue and of its workers, for operators."""
 
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal
 
@@ -15,7 +14,7 @@ from notifications.api.clusters import require_everything
 from notifications.api.operations.schemas import make_config
 from notifications.core import clock
 from notifications.models import APIScope, Circuit, Delivery, Heartbeat, Pause
-from notifications.monitoring.probes import examine
+from notifications.monitoring.health import build_health
 from notifications.monitoring.probes.workers import is_alive
 from notifications.storage.queue_depth import MAX_COUNTED, measure_queue
 
@@ -113,6 +112,14 @@ class Component(BaseModel):
     remedy: str = Field(description="What an operator can do; empty for a healthy part.")
 
 
+class Success(BaseModel):
+    """What became of the attempts of the last 24 hours, among the newest 50,000 log rows."""
+
+    succeeded: int
+    failed: int
+    rate: float | None = Field(description="The share that succeeded, from 0 to 1; null without attempts.")
+
+
 class Health(BaseModel):
     """Whether the parts of the system work."""
 
@@ -120,12 +127,18 @@ class Health(BaseModel):
         {
             "status": "healthy",
             "at": "2030-05-04T12:00:00Z",
+            "uptime_seconds": 86400,
+            "last_success_at": "2030-05-04T11:59:58Z",
+            "success_24h": {"succeeded": 998, "failed": 2, "rate": 0.998},
             "components": [{"name": "queue", "is_healthy": True, "detail": "12 deliveries are ready.", "remedy": ""}],
         }
     )
 
     status: Literal["healthy", "degraded"]
     at: datetime
+    uptime_seconds: int | None = Field(description="How long the oldest worker that is alive has run.")
+    last_success_at: datetime | None = Field(description="When a provider last accepted something within 24 hours.")
+    success_24h: Success
     components: list[Component]
 
 
@@ -172,11 +185,4 @@ def get_health(request: HttpRequest) -> Any:
     """Return whether each part works. An idle system is healthy. The caller must reach all clusters."""
     require_everything(get_caller(request))
     using = databases.db_for_write(Delivery)
-    now = clock.now(using)
-    findings = examine(using, now)
-    is_healthy = all(finding.is_healthy for finding in findings)
-    return {
-        "status": "healthy" if is_healthy else "degraded",
-        "at": now,
-        "components": [asdict(finding) for finding in findings],
-    }
+    return build_health(using, clock.now(using))

@@ -10,7 +10,9 @@ from datetime import datetime
 from notifications.monitoring.findings import Finding
 from notifications.monitoring.probes.providers import probe_pauses, probe_providers
 from notifications.monitoring.probes.queue import probe_queue
+from notifications.monitoring.probes.success import probe_success
 from notifications.monitoring.probes.workers import probe_workers
+from notifications.monitoring.readings import share_readings
 
 Probe = Callable[[str, datetime], Iterable[Finding]]
 """A function that gets the alias of the database and the time, and returns findings."""
@@ -20,6 +22,7 @@ PROBES: dict[str, Probe] = {
     "workers": probe_workers,
     "pauses": probe_pauses,
     "providers": probe_providers,
+    "success": probe_success,
 }
 
 
@@ -30,4 +33,5 @@ def register_probe(name: str, probe: Probe) -> None:
 
 def examine(using: str, now: datetime) -> list[Finding]:
     """Return the findings of all probes, in the order in which the probes were registered."""
-    return [finding for probe in PROBES.values() for finding in probe(using, now)]
+    with share_readings():
+        return [finding for probe in PROBES.values() for finding in probe(using, now)]

@@ -3,8 +3,12 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from notifications.monitoring.findings import Finding
-from notifications.storage.queue_depth import measure_queue
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from notifications.monitoring.findings import Finding, judge
+from notifications.monitoring.readings import read_queue
+from notifications.storage.queue_depth import QueueDepth
 
 # The limits of a healthy queue.
 MAX_PENDING, MAX_DEAD, MAX_DELAY = 1000, 100, timedelta(seconds=60)
@@ -12,11 +16,39 @@ MAX_PENDING, MAX_DEAD, MAX_DELAY = 1000, 100, timedelta(seconds=60)
 
 def probe_queue(using: str, now: datetime) -> Iterator[Finding]:
     """Return three findings: ``queue``, ``delay`` and ``dead letters``."""
-    queue = measure_queue(using)
+    queue = read_queue(using)
     pending = sum(queue.depth["ready"].values())
-    delay = now - queue.oldest_ready_at if queue.oldest_ready_at else timedelta()
-    yield Finding("queue", pending < MAX_PENDING, f"{pending} deliveries are ready.")
-    yield Finding(
-        "delay", delay < MAX_DELAY, f"The oldest ready delivery was queued {delay.total_seconds():.0f} s ago."
+    yield judge(
+        "queue",
+        pending < MAX_PENDING,
+        ngettext("%(count)d delivery is ready.", "%(count)d deliveries are ready.", pending) % {"count": pending},
+        _(
+            "Read the findings about workers and providers first: they may explain the queue. Otherwise start more "
+            "workers. If one event floods the queue, cancel its notifications, or give it a limit."
+        ),
     )
-    yield Finding("dead letters", queue.dead < MAX_DEAD, f"{queue.dead} deliveries are dead.")
+    delay = measure_delay(queue, now)
+    yield judge(
+        "delay",
+        delay < MAX_DELAY,
+        _("The oldest due delivery has waited for %(seconds)d s.") % {"seconds": delay.total_seconds()},
+        _(
+            "Check that workers run and that no channel is paused. If they do, start more of them, or look for a slow "
+            "provider in the list of circuits."
+        ),
+    )
+    yield judge(
+        "dead letters",
+        queue.dead < MAX_DEAD,
+        ngettext("%(count)d delivery is dead.", "%(count)d deliveries are dead.", queue.dead) % {"count": queue.dead},
+        _(
+            "Find the cause in the list of dead deliveries, and mend it. Then send them again there or with the "
+            "command replay_dead_letters, or cancel them."
+        ),
+    )
+
+
+def measure_delay(queue: QueueDepth, now: datetime) -> timedelta:
+    """Return how late the oldest delivery is that could be sent: one that is ready, or that is due and still waits."""
+    times = [at for at in (queue.oldest_ready_at, queue.oldest_due_at) if at is not None]
+    return max((now - at for at in times), default=timedelta()) if times and min(times) < now else timedelta()
