@@ -1,18 +1,24 @@
 """The steps that would follow a notification, for ``explain()``."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.db.models import QuerySet
+from django.utils.translation import gettext
 
 from notifications.escalation.policies import find_policy
 from notifications.escalation.sending import get_page_event
 from notifications.escalation.targets import resolve_all
 from notifications.events import Escalation, NotificationEvent
 from notifications.explain.chain import ChainStep, register_chain_source
-from notifications.models import Notification
-from notifications.recipients import Address
+from notifications.models import Cluster, Notification
+from notifications.recipients import Address, Members, To
 from notifications.sending.request import Request
+
+MAX_NAMED = 10
+"""So many people of a queryset are named."""
 
 
 def connect() -> None:
@@ -45,6 +51,15 @@ def list_steps(
 
 def describe(recipient: Any) -> str:
     """Return the words for a recipient."""
+    if isinstance(recipient, To):
+        return describe(recipient.recipients)
+    if isinstance(recipient, QuerySet):
+        recipient = [*recipient[: MAX_NAMED + 1]]
+    if isinstance(recipient, Iterable):
+        words = [*map(describe, recipient)]
+        return ", ".join([*words[:MAX_NAMED], "…"] if len(words) > MAX_NAMED else words)
+    if isinstance(recipient, Members):
+        return gettext("the members of {cluster}").format(cluster=recipient.cluster or Cluster.objects.default())
     if isinstance(recipient, get_user_model()):
         return str(recipient)
     if isinstance(recipient, Address):

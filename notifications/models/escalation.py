@@ -62,6 +62,7 @@ class EscalationPolicy(models.Model):
                 fields=["event"],
                 condition=models.Q(cluster__isnull=True),
                 name="klaxon_escalation_policy_all",
+                violation_error_message=_("There is a policy of this event for all clusters already."),
             ),
         ]
 
