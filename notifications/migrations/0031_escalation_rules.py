@@ -14,6 +14,10 @@ class Migration(migrations.Migration):
             name='rotaoverride',
             options={'ordering': ['pk'], 'verbose_name': 'override', 'verbose_name_plural': 'overrides'},
         ),
+        migrations.AddIndex(
+            model_name='escalationrun',
+            index=models.Index(fields=['started_at'], name='klaxon_escalation_started'),
+        ),
         migrations.AddConstraint(
             model_name='rotalayer',
             constraint=models.CheckConstraint(condition=models.Q(('turn_days__gte', 1)), name='klaxon_turn_days'),

@@ -13,7 +13,7 @@ from notifications.checks.escalation import check_reachable
 from notifications.escalation.answers import acknowledge_by_phone
 from notifications.events import NOTIFICATION_EVENTS, Escalation, Step
 from notifications.manager import NotificationManager
-from notifications.models import Delivery, EscalationPolicy, EscalationRun, Rota
+from notifications.models import Delivery, EscalationPolicy, EscalationRun, Notification, Rota
 from notifications.phone.answers import Wish, find_wish, receive_answer
 from notifications.recipients import Address
 from tests.escalation.conftest import START
@@ -196,3 +196,27 @@ def test_an_answer_acknowledges(story, settings):
     receive_answer(Wish.ACKNOWLEDGE, "+4915112345678", "Twilio", "2")
     assert story.run.state == "acknowledged"
     assert story.run.entries.last().by_key == Address(phone="+4915112345678").key
+
+
+def test_why_shows_the_steps_to_come(story):
+    notification = story.send()
+    ward = User.objects.get(username="ward")
+    story.wait(minutes=16)
+    for subject in (notification, Notification.objects.get(escalates=notification)):
+        explanation = NotificationManager.why(subject, ward)
+        assert explanation.chain_state == "active"
+        assert [(step.at - START, step.people) for step in explanation.chain] == [
+            (timedelta(minutes=30), ("Directors",)),
+            *[(timedelta(minutes=minutes), ("office@example.com",)) for minutes in (60, 70, 80)],
+        ]
+    assert "Escalation: active.\nIf nobody acknowledges it:\n  03:30 on Monday" in str(explanation)
+    NotificationManager.acknowledge(notification, ward)
+    explanation = NotificationManager.why(notification, ward)
+    assert (explanation.chain, explanation.as_dict()["chain_state"]) == ((), "acknowledged")
+    assert "If nobody" not in str(explanation)
+
+
+def test_why_of_what_does_not_escalate(story):
+    NOTIFICATION_EVENTS[Alarms.PUMP] = make_event(escalation=None)
+    explanation = NotificationManager.why(story.send(), User.objects.get(username="ward"))
+    assert (explanation.chain, explanation.chain_state) == ((), "")
