@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from notifications.escalation.policies import get_declared, read_policy
 from notifications.escalation.schedules import load_schedule
 from notifications.escalation.sending import build_page_request, get_page_event
+from notifications.escalation.step_faults import list_target_faults, list_template_faults
 from notifications.escalation.targets import (
     UnresolvedTarget,
     expand_targets,
@@ -62,35 +63,32 @@ def find_declared_faults() -> Iterator[Finding]:
     for event in NOTIFICATION_EVENTS.values():
         escalation: Any = event.escalation
         for number, step in enumerate(escalation.steps if escalation else (), 1):
-            for fault in _list_declared_faults(step):
+            for fault in list_target_faults(step):
                 yield Finding(True, _name_step(event.name, number), fault, _hint_target())
-
-
-def _list_declared_faults(step: Step) -> Iterator[str]:
-    for text in step.targets:
-        try:
-            for target in expand_targets([text]):
-                if target.kind == "address":
-                    parse_address(target.value)
-                elif target.kind == "path":
-                    import_string(target.value)
-        except (KlaxonError, ImportError) as error:
-            yield str(error)
 
 
 def find_unreachable(now: datetime) -> Iterator[Finding]:
     """Yield what the escalations of all events cannot reach. It reads the database."""
-    paused = Pause.objects.channel_names()
     yield from find_broken_policies()
-    by_event = groupby(list_escalations(), key=lambda found: found[0])
-    for event, found in by_event:
+    yield from find_unreachable_by_events(now)
+    yield from find_gaps(now)
+
+
+def find_unreachable_by_events(now: datetime, names: Collection[str] = ()) -> Iterator[Finding]:
+    """Yield what the escalations of events cannot reach.
+
+    :param names: the names of the events; empty for all.
+    """
+    paused = Pause.objects.channel_names()
+    for event, found in groupby(list_escalations(), key=lambda found: found[0]):
+        if names and event.name.lower() not in names:
+            continue
         yield from _name_clusters(
             (cluster, finding)
             for _event, escalation, cluster in found
             for number, step in enumerate(escalation.steps, 1)
             for finding in _Checker(event, step, _name_step(event.name, number), cluster, now).find_faults(paused)
         )
-    yield from find_gaps(now)
 
 
 def _name_clusters(found: Iterable[tuple[Any, Finding]]) -> Iterator[Finding]:
@@ -149,6 +147,8 @@ class _Checker:
             if channel in paused or EVERYTHING in paused:
                 text = _("The channel {channel} is paused.").format(channel=channel)
                 yield self._warn(text, _("Resume it with resume_notifications or in the admin."))
+        for fault in list_template_faults(self.event, self.step):
+            yield Finding(True, self.subject, fault, _("Add the template, or use another channel."))
         for text in self.step.targets:
             try:
                 targets = expand_targets([text])

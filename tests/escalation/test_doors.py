@@ -220,3 +220,39 @@ def test_why_of_what_does_not_escalate(story):
     NOTIFICATION_EVENTS[Alarms.PUMP] = make_event(escalation=None)
     explanation = NotificationManager.why(story.send(), User.objects.get(username="ward"))
     assert (explanation.chain, explanation.chain_state) == ((), "")
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"targets": "supervisor"}, "has no &#x27;supervisor&#x27;"),
+        ({"targets": "path:nowhere.at_all"}, "No module named &#x27;nowhere&#x27;"),
+        ({"targets": "address:pager=12"}, "no channel of this site sends to an address of the kind"),
+        (
+            {"channels": "sms"},
+            "no template for the channel sms. The template &#x27;notifications/lift_stuck/sms.txt&#x27;",
+        ),
+    ],
+)
+def test_the_admin_refuses_steps_that_cannot_be_sent(staff, settings, values, text):
+    channels = {**settings.NOTIFICATIONS["CHANNELS"], "sms": TEXTS}
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "CHANNELS": channels}
+    with NOTIFICATION_EVENTS.restored():
+        NOTIFICATION_EVENTS[Alarms.LIFT] = make_event(Alarms.LIFT.value, escalation=None)
+        step = {"after": "00:15:00", "targets": "user:ada", "repeat": "0", **values}
+        data = {"event": "lift_stuck", "enabled": "on", "repeat_every": "00:15:00", "steps-INITIAL_FORMS": "0"}
+        data |= {"steps-TOTAL_FORMS": "1", **{f"steps-0-{name}": value for name, value in step.items()}}
+        assert text in staff.post(reverse("admin:klaxon_escalationpolicy_add"), data).content.decode()
+        assert not EscalationPolicy.objects.exists()
+        policy = EscalationPolicy.objects.create(event="lift_stuck")
+        policy.steps.create(**{**step, "after": timedelta(minutes=15)})
+        assert "step 1 of lift_stuck" in str([one.msg for one in check_reachable(None, ["default"])])
+
+
+def test_the_admin_says_at_once_whom_a_policy_does_not_reach(staff):
+    with NOTIFICATION_EVENTS.restored():
+        NOTIFICATION_EVENTS[Alarms.LIFT] = make_event(Alarms.LIFT.value, escalation=None)
+        data = {"event": "lift_stuck", "enabled": "on", "repeat_every": "00:15:00", "steps-INITIAL_FORMS": "0"}
+        data |= {"steps-TOTAL_FORMS": "1", "steps-0-after": "00:15:00", "steps-0-targets": "user:nobody"}
+        page = staff.post(reverse("admin:klaxon_escalationpolicy_add"), {**data, "steps-0-repeat": "0"}, follow=True)
+        assert "tep 1 of lift_stuck: There is no user &#x27;nobody&#x27;." in page.content.decode()
