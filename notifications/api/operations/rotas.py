@@ -13,7 +13,7 @@ from notifications.api.clusters import choose_cluster, require_reach
 from notifications.api.operations.schemas import ClusterQuery, Cursor, Id, Limit, make_config
 from notifications.api.paging import paginate_by_id
 from notifications.core import clock
-from notifications.escalation.pages.rotas import name_members
+from notifications.escalation.pages.rotas import LOOK_AHEAD, name_members
 from notifications.escalation.rota import Shift as FoundShift
 from notifications.escalation.schedules import load_schedule
 from notifications.models import APIScope, Rota
@@ -21,7 +21,6 @@ from notifications.models import APIScope, Rota
 router = Router(tags=["escalations"])
 READ = Requires(APIScope.ESCALATIONS_READ)
 MAX_DAYS = 180
-WITHIN = timedelta(days=60)
 SHIFT: dict[str, Any] = {
     "start": "2030-05-04T06:00:00Z",
     "end": "2030-05-11T06:00:00Z",
@@ -46,7 +45,7 @@ class Shift(BaseModel):
     model_config = make_config(SHIFT)
 
     start: datetime = Field(description="Not before the time of the request.")
-    end: datetime
+    end: datetime = Field(description="At most 60 days later for the present shift of a rota.")
     user: str | None = Field(description="The primary key of the user; null if nobody is on call.")
     name: str | None
     source: Literal["layer", "override", "gap"]
@@ -96,14 +95,14 @@ def _describe_shift(shift: FoundShift, names: dict[Any, str]) -> dict[str, Any]:
 
 def _describe(rota: Rota, now: datetime) -> dict[str, Any]:
     schedule = load_schedule(rota)
-    names, following = name_members(schedule), schedule.find_next(now, WITHIN)
+    names, following = name_members(schedule), schedule.find_next(now, LOOK_AHEAD)
     return {
         "id": rota.pk,
         "cluster": str(rota.cluster_id),
         "key": rota.key,
         "name": rota.name,
         "time_zone": rota.zone.key,
-        "now": _describe_shift(schedule.list_shifts(now, now + WITHIN)[0], names),
+        "now": _describe_shift(schedule.list_shifts(now, now + LOOK_AHEAD)[0], names),
         "next": None if following is None else _describe_shift(following, names),
     }
 
