@@ -62,9 +62,10 @@ class StepFormSet(BaseInlineFormSet):
         except (ValueError, TypeError) as error:
             raise ValidationError(str(error)) from error
         event = NOTIFICATION_EVENTS.named(self.instance.event)
-        steps = escalation.steps if escalation is not None and event is not None else ()
-        faults = [fault for step in steps for fault in (*list_target_faults(step), *list_template_faults(event, step))]
-        if faults:
+        if escalation is None or event is None:
+            return
+        found = ([*list_target_faults(step), *list_template_faults(event, step)] for step in escalation.steps)
+        if faults := [fault for faults in found for fault in faults]:
             raise ValidationError(faults)
 
 

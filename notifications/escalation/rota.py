@@ -138,10 +138,8 @@ class Schedule:
 
     def _limit(self, start: datetime, end: datetime) -> "Schedule":
         """Return the schedule without the overrides and the time off of other periods, which may be thousands."""
-        overrides, time_off = (
-            [one for one in periods if one.start < end and start < one.end]
-            for periods in (self.overrides, self.time_off)
-        )
+        overrides = [one for one in self.overrides if one.start < end and start < one.end]
+        time_off = [one for one in self.time_off if one.start < end and start < one.end]
         return replace(self, overrides=overrides, time_off=time_off)
 
     def _decide(self, moment: datetime) -> tuple[Member | None, str]:
