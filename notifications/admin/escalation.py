@@ -21,12 +21,14 @@ from notifications.admin.base import PermanentAdmin, StyledAdmin
 from notifications.admin.relations import AutocompleteAdmin
 from notifications.core import clock
 from notifications.escalation import acknowledge_run, escalate, resolve
-from notifications.escalation.unreachable import find_unreachable
+from notifications.escalation.step_faults import list_target_faults, list_template_faults
+from notifications.escalation.unreachable import find_unreachable, find_unreachable_by_events
 from notifications.events import NOTIFICATION_EVENTS, key_of
 from notifications.exceptions import KlaxonError
 from notifications.models import EscalationEntry, EscalationPolicy, EscalationPolicyStep, EscalationRun
 
 MAX_ENTRIES = 200
+MAX_WARNINGS = 10
 
 
 class EscalationPolicyForm(forms.ModelForm):
@@ -56,9 +58,15 @@ class StepFormSet(BaseInlineFormSet):
             return
         forms_in_use = [form for form in self.forms if form.cleaned_data and not form.cleaned_data.get("DELETE")]
         try:
-            self.instance.build([form.instance for form in forms_in_use])
+            escalation = self.instance.build([form.instance for form in forms_in_use])
         except (ValueError, TypeError) as error:
             raise ValidationError(str(error)) from error
+        event = NOTIFICATION_EVENTS.named(self.instance.event)
+        if escalation is None or event is None:
+            return
+        found = ([*list_target_faults(step), *list_template_faults(event, step)] for step in escalation.steps)
+        if faults := [fault for faults in found for fault in faults]:
+            raise ValidationError(faults)
 
 
 class StepInline(admin.TabularInline):
@@ -82,6 +90,13 @@ class EscalationPolicyAdmin(AutocompleteAdmin, StyledAdmin):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.show_unreachable)
         return [path("unreachable/", view, name="klaxon_escalation_unreachable"), *super().get_urls()]
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Save the steps, and say at once whom they do not reach."""
+        super().save_related(request, form, formsets, change)
+        found = dict.fromkeys(find_unreachable_by_events(clock.now(), [form.instance.event]))
+        for finding in [*found][:MAX_WARNINGS]:
+            self.message_user(request, f"{finding.subject}: {finding.text}", messages.WARNING)
 
     def show_unreachable(self, request: HttpRequest) -> HttpResponse:
         """Show what escalations could not reach now, or within the next 30 days."""

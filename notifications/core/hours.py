@@ -35,13 +35,13 @@ cached = lru_cache(maxsize=10_000)
 def get_zone(name: str) -> ZoneInfo:
     """Return the time zone of this name, or the site's if the name is empty or unknown.
 
-    An unknown name in a user's settings is logged, and does not stop the user's notifications.
+    An unknown name in a user's settings or a rota is logged, and stops no notification.
     """
     site = timezone.get_default_timezone_name()
     try:
         return ZoneInfo(name or site)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        logger.warning("The time zone %r in a user's settings is unknown, so %s is used.", name, site)
+        logger.warning("The time zone %r in a user's settings or a rota is unknown, so %s is used.", name, site)
         return ZoneInfo(site)
 
 

@@ -1,7 +1,8 @@
 """What people do with an escalation: acknowledge, snooze, hand over, escalate by hand, resolve.
 
 Every action locks the escalation, adds an entry to its history, and does nothing if it was done already. Pages that are
-queued and not sent yet are cancelled when somebody acknowledges or resolves.
+queued and not sent yet are cancelled when somebody acknowledges or resolves. If the user ``by`` is None, the site
+itself acts, and no permission is checked.
 """
 
 from collections.abc import Callable
@@ -13,17 +14,19 @@ from django.db.models import Q
 
 from notifications.core import clock
 from notifications.core.databases import read_from_primary
-from notifications.escalation.engine import Report, send_next
+from notifications.escalation.engine import Report, end_if_over, find_end, send_next
 from notifications.escalation.policies import find_policy
 from notifications.escalation.sending import get_cancel_key, send_page
 from notifications.escalation.start import note, start
 from notifications.events import DEFAULT_ESCALATION, NOTIFICATION_EVENTS, NotificationPriority
+from notifications.events.escalation import MAX_AFTER
 from notifications.exceptions import InvalidOption, NotPermitted
 from notifications.models import Delivery, EscalationEntry, EscalationRun, Notification, get_members
 from notifications.sending.acknowledge import acknowledge as acknowledge_notification
 from notifications.sending.cancel import cancel
 from notifications.sending.hooks import register_acknowledgement_hook
 from notifications.sending.permission import check_is_user, has_permission
+from notifications.sending.request import validate_time
 
 Kind, State = EscalationEntry.Kind, EscalationRun.State
 PERMISSION = "klaxon.change_escalationrun"
@@ -76,23 +79,40 @@ def _cancel_queued(run: EscalationRun) -> None:
 
 @read_from_primary()
 def acknowledge(notification: Notification, user: Any, hold_for: timedelta | None = None) -> bool:
-    """Acknowledge a notification, as ``NotificationManager.acknowledge()`` does. Return whether it is new.
+    """Acknowledge a notification, as ``NotificationManager.acknowledge()`` does. Return whether it changes anything.
 
-    :param hold_for: the time after which the escalation goes on, unless somebody has resolved it. By default, that of
-        the escalation.
-    :raises NotPermitted, InvalidOption: as ``NotificationManager.acknowledge()`` does, or if the time is not positive.
+    It does so again after an earlier acknowledgement has ended.
+
+    :param hold_for: the time after which the escalation goes on, unless somebody has resolved it; at most 30 days. By
+        default, that of the escalation.
+    :raises NotPermitted, InvalidOption: as ``NotificationManager.acknowledge()`` does, or if the time is not valid.
     """
-    if hold_for is not None and hold_for <= timedelta():
-        raise InvalidOption(f"hold_for must be a time of more than 0, not {hold_for}.")
+    if hold_for is not None and not (isinstance(hold_for, timedelta) and timedelta() < hold_for <= MAX_AFTER):
+        raise InvalidOption(f"hold_for must be a timedelta of more than 0 and at most {MAX_AFTER.days} days.")
     using = router.db_for_write(EscalationRun)
     with transaction.atomic(using=using):
+        entries = EscalationEntry.objects.using(using).filter(run__notification=_get_first_of(notification))
+        last = entries.order_by("-pk").values_list("pk", flat=True).first() or 0
         is_new = acknowledge_notification(notification, user)
         if hold_for is not None:
             for run in EscalationRun.objects.using(using).lock([get_first(notification)]):
-                if run.state == State.ACKNOWLEDGED and run.ended_at is None:
-                    run.continue_at(clock.now(using) + hold_for)
-                    run.save(using=using)
-    return is_new
+                _hold(run, user, clock.now(using) + hold_for, using)
+        return is_new or entries.filter(pk__gt=last, by=user).exists()
+
+
+def _get_first_of(notification: Any) -> int | None:
+    """Return the key of the first notification; None for what ``acknowledge()`` refuses."""
+    return get_first(notification) if isinstance(notification, Notification) and notification.pk else None
+
+
+def _hold(run: EscalationRun, user: Any, until: datetime, using: str) -> None:
+    """Let a locked and acknowledged escalation go on at a time."""
+    if run.state != State.ACKNOWLEDGED or run.due_at == until:
+        return
+    run.ended_at = None
+    run.continue_at(until)
+    run.save(using=using)
+    note(run, Kind.SNOOZED, clock.now(using), using, by=user, note=until.isoformat())
 
 
 def acknowledge_run(run: EscalationRun, by: Any = None, by_key: str = "") -> bool:
@@ -129,18 +149,25 @@ def resolve(run: EscalationRun, by: Any, reason: str = "") -> bool:
 def snooze(run: EscalationRun, by: Any, until: datetime) -> bool:
     """Let nothing happen before a time; then the next step is sent. Return False if it is over or this is so already.
 
-    :raises InvalidOption: if the time is not in the future.
+    :param until: at most 30 days from now. A naive time is in the current time zone.
+    :raises InvalidOption: if it is no such time.
     :raises NotPermitted: as :func:`acknowledge_run` does.
     """
+    moment = validate_time("until", until)
+    if moment is None:
+        raise InvalidOption("snooze() takes the time until which nothing happens, not None.")
 
     def change(row: EscalationRun, now: datetime, using: str) -> bool:
-        if until <= now:
-            raise InvalidOption(f"An escalation cannot be snoozed until {until}, which is past.")
-        if row.is_over or row.state == State.EXHAUSTED or row.due_at == until:
+        if not now < moment <= now + MAX_AFTER:
+            raise InvalidOption(
+                f"An escalation cannot be snoozed until {moment}. Name a time in the next {MAX_AFTER.days} days, or "
+                "resolve it."
+            )
+        if row.is_over or row.state == State.EXHAUSTED or row.due_at == moment or _is_ended(row, now, using):
             return False
-        row.continue_at(until)
+        row.continue_at(moment)
         row.save(using=using)
-        note(row, Kind.SNOOZED, now, using, by=by, note=until.isoformat())
+        note(row, Kind.SNOOZED, now, using, by=by, note=moment.isoformat())
         return True
 
     return _change(run, by, change)
@@ -162,12 +189,12 @@ def hand_over(run: EscalationRun, by: Any, to: Any, reason: str = "") -> bool:
         last = EscalationEntry.objects.using(using).filter(run=row.pk).order_by("-pk").first()
         targets = [f"user:{to.get_username()}"]
         is_repeated = last is not None and last.kind == Kind.HANDED_OVER and last.targets == targets
-        if row.is_over or is_repeated:
+        if row.is_over or is_repeated or _is_ended(row, now, using):
             return False
         result = send_page(row, [to], (), f"escalation:{row.pk}:to:{to.pk}:{last.pk if last else 0}", using)
         if not (result.queued or result.held):
             raise InvalidOption(f"{to} cannot be reached: {', '.join(map(str, result.reasons))}. Nothing was changed.")
-        row.state = State.ACTIVE
+        row.state, row.ended_at = State.ACTIVE, None
         row.continue_at(now + ANSWER_TIME)
         row.save(using=using)
         values = {"by": by, "targets": targets, "notification_id": result.notification_id, "note": reason}
@@ -184,7 +211,7 @@ def escalate(run: EscalationRun, by: Any, reason: str = "") -> bool:
     """
 
     def change(row: EscalationRun, now: datetime, using: str) -> bool:
-        if row.is_over or row.next_page is None:
+        if row.is_over or row.next_page is None or _is_ended(row, now, using):
             return False
         row.state = State.ACTIVE
         note(row, Kind.BY_HAND, now, using, by=by, note=reason)
@@ -202,13 +229,19 @@ def start_by_hand(notification: Notification, by: Any, reason: str = "") -> Esca
 
     If it has an escalation already, the next step of that is sent. If its event has none, it is the default one.
 
+    :raises InvalidOption: if it is no saved notification, was cancelled or has expired.
     :raises NotPermitted: as :func:`acknowledge_run` does.
     """
+    if _get_first_of(notification) is None:
+        raise InvalidOption(f"start_by_hand() takes a saved Notification, not {notification!r:.80}.")
     using = router.db_for_write(EscalationRun)
     with transaction.atomic(using=using):
         rows = Notification.objects.using(using).select_related("cluster").select_for_update(of=("self",))
         first = rows.get(pk=get_first(notification))
-        check_may_act(first, by)
+        if by is not None:
+            check_may_act(first, by)
+        if fault := find_end(first, clock.now(using)):
+            raise InvalidOption(f"{first} cannot be escalated. {fault}")
         run = EscalationRun.objects.using(using).filter(notification=first.pk).first()
         if run is None:
             event = NOTIFICATION_EVENTS.find(first.event)
@@ -224,6 +257,8 @@ def start_by_hand(notification: Notification, by: Any, reason: str = "") -> Esca
 @read_from_primary()
 def _change(run: EscalationRun, by: Any, change: Callable[[EscalationRun, datetime, str], bool]) -> bool:
     """Lock an escalation, check the permission of a user, and change it. Update the caller's object too."""
+    if not isinstance(run, EscalationRun):
+        raise InvalidOption(f"Pass an escalation, such as notification.escalation_run, not {run!r:.80}.")
     using = router.db_for_write(EscalationRun)
     with transaction.atomic(using=using):
         rows = EscalationRun.objects.using(using).lock([run.notification_id])
@@ -235,6 +270,14 @@ def _change(run: EscalationRun, by: Any, change: Callable[[EscalationRun, dateti
         changed = change(row, clock.now(using), using)
     run.__dict__.update({name: row.__dict__[name] for name in row.__dict__ if name in run.__dict__ and name[0] != "_"})
     return changed
+
+
+def _is_ended(run: EscalationRun, now: datetime, using: str) -> bool:
+    """End a locked escalation whose notification was cancelled or has expired; return whether it was so."""
+    is_ended = end_if_over(run, now, using)
+    if is_ended:
+        run.save(using=using)
+    return is_ended
 
 
 def check_may_act(notification: Notification, user: Any) -> None:

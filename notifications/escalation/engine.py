@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import router, transaction
+from django.db import DatabaseError, router, transaction
 
 from notifications.conf import is_off
 from notifications.core import clock
-from notifications.core.databases import read_from_primary
+from notifications.core.databases import is_outage, is_temporary_failure, read_from_primary
 from notifications.escalation.sending import send_page
 from notifications.escalation.start import note
 from notifications.escalation.targets import resolve_all
 from notifications.events.escalation import Page
 from notifications.exceptions import KlaxonError
-from notifications.models import EscalationEntry, EscalationRun
+from notifications.models import EscalationEntry, EscalationRun, Notification
 from notifications.signals import escalation_exhausted
 
 logger = logging.getLogger("notifications.escalation")
@@ -86,9 +86,7 @@ def _run_next(using: str, report: Report, last: list[int]) -> bool:
 
 def advance(run: EscalationRun, now: datetime, using: str, report: Report) -> None:
     """Do what is due in a locked escalation, and change it. The caller saves it."""
-    if fault := find_end(run, now):
-        run.end(State.CANCELLED, now)
-        note(run, Kind.CANCELLED, now, using, note=fault)
+    if end_if_over(run, now, using):
         report.cancelled += 1
         return
     if run.state == State.ACKNOWLEDGED:
@@ -99,9 +97,19 @@ def advance(run: EscalationRun, now: datetime, using: str, report: Report) -> No
     send_next(run, now, using, report)
 
 
-def find_end(run: EscalationRun, now: datetime) -> str:
-    """Return why an escalation must not go on; empty if it may."""
-    notification = run.notification
+def end_if_over(run: EscalationRun, now: datetime, using: str) -> bool:
+    """End a locked escalation whose notification was cancelled or has expired; return whether it was so.
+
+    The caller saves it.
+    """
+    if fault := find_end(run.notification, now):
+        run.end(State.CANCELLED, now)
+        note(run, Kind.CANCELLED, now, using, note=fault)
+    return bool(fault)
+
+
+def find_end(notification: Notification, now: datetime) -> str:
+    """Return why the escalation of a notification must not go on; empty if it may."""
     if notification.cancelled_at is not None:
         return "The notification was cancelled."
     if notification.expires_at is not None and notification.expires_at <= now:
@@ -149,6 +157,12 @@ def _send(run: EscalationRun, page: Page, now: datetime, using: str, by: Any) ->
                 result = send_page(run, recipients, page.channels, key, using)
         except KlaxonError as error:
             faults.append(str(error))
+        except Exception as error:
+            if is_outage(error) or (isinstance(error, DatabaseError) and is_temporary_failure(error)):
+                raise
+            # It would fail again and again, and the next step would never be sent.
+            logger.exception("Step %d of the escalation of %s could not be sent.", page.step, run)
+            faults.append(f"{type(error).__name__}: {error}"[:500])
         else:
             if result.queued or result.held:
                 values["notification_id"] = result.notification_id

@@ -4,6 +4,7 @@
 the table, and reads the table only for those. Changes apply at once in the process that makes them.
 """
 
+import logging
 import time
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.db.models.signals import post_delete, post_save
 from notifications.events import Escalation, NotificationEvent, key_of
 from notifications.models import EscalationPolicy
 
+logger = logging.getLogger("notifications.escalation")
 KNOWN_SECONDS = 10.0
 
 
@@ -59,12 +61,29 @@ def may_escalate(event: NotificationEvent, using: str) -> bool:
 def find_policy(event: NotificationEvent, cluster: Any, using: str) -> Escalation | None:
     """Return the escalation of an event in a cluster; None if it has none.
 
-    :raises ValueError: if the steps in the table do not fit together.
+    If the steps in the table do not fit together, this is logged, and the escalation in the code applies: a mistake of
+    staff must not prevent notifications.
     """
     if KNOWN_POLICIES.has(event, using):
         rows = EscalationPolicy.objects.using(using).prefetch_related("steps").filter(event=key_of(event.name))
         by_cluster = {row.cluster_id: row for row in rows}
         if row := by_cluster.get(cluster.pk) or by_cluster.get(None):
-            return row.build()
+            escalation, fault = read_policy(row, event)
+            if fault:
+                logger.error("The escalation policy %s is ignored. %s", row, fault)
+            return escalation
+    return get_declared(event)
+
+
+def read_policy(row: EscalationPolicy, event: NotificationEvent) -> tuple[Escalation | None, str]:
+    """Return the escalation of a row, and what is wrong with the row: then it is the escalation in the code."""
+    try:
+        return row.build(), ""
+    except (ValueError, TypeError) as error:
+        return get_declared(event), str(error)
+
+
+def get_declared(event: NotificationEvent) -> Escalation | None:
+    """Return the escalation that the code declares."""
     escalation: Any = event.escalation
     return escalation if isinstance(escalation, Escalation) else None

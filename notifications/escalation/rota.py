@@ -7,7 +7,7 @@ applies.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -119,8 +119,9 @@ class Schedule:
     def list_shifts(self, start: datetime, end: datetime) -> list[Shift]:
         """Return the shifts of a period without gaps between them: times when nobody is on call are shifts too."""
         shifts: list[Shift] = []
-        for begin, until in pairwise(self._list_boundaries(start, end)):
-            member, source = self._decide(begin)
+        near = self._limit(start, end)
+        for begin, until in pairwise(near._list_boundaries(start, end)):
+            member, source = near._decide(begin)
             if shifts and (shifts[-1].member, shifts[-1].source) == (member, source):
                 begin = shifts.pop().start  # noqa: PLW2901 - the same shift goes on
             shifts.append(Shift(begin, until, member, source))
@@ -134,6 +135,12 @@ class Schedule:
         """Return the next shift of somebody else than who is on call now, or None if there is none in that time."""
         shifts = self.list_shifts(moment, moment + within)
         return next((one for one in shifts[1:] if one.member not in (None, shifts[0].member)), None)
+
+    def _limit(self, start: datetime, end: datetime) -> "Schedule":
+        """Return the schedule without the overrides and the time off of other periods, which may be thousands."""
+        overrides = [one for one in self.overrides if one.start < end and start < one.end]
+        time_off = [one for one in self.time_off if one.start < end and start < one.end]
+        return replace(self, overrides=overrides, time_off=time_off)
 
     def _decide(self, moment: datetime) -> tuple[Member | None, str]:
         for override in reversed(self.overrides):

@@ -1,12 +1,13 @@
 """Who a target of an escalation is. It is looked up when the step is sent, so that it is right at that time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
 from notifications import conf
@@ -16,7 +17,8 @@ from notifications.escalation.schedules import load_schedule
 from notifications.events.escalation import TARGET_KINDS, Target, parse_target
 from notifications.exceptions import InvalidRecipient, KlaxonError
 from notifications.models import Notification, Rota
-from notifications.recipients import Address, Topic
+from notifications.recipients import Address, To, Topic
+from notifications.sending.audience import Audience
 
 
 class UnresolvedTarget(KlaxonError):
@@ -61,7 +63,7 @@ def resolve(target: Target, notification: Notification, now: Any) -> list[Any]:
         recipients = import_string(target.value)(notification)
         if recipients is None:
             raise UnresolvedTarget(f"{target.value}() has returned nobody.")
-        is_many = isinstance(recipients, list | tuple | set | frozenset)
+        is_many = isinstance(recipients, Iterable) and not isinstance(recipients, str | bytes | Mapping | QuerySet)
         return list(recipients) if is_many else [recipients]
     return [RESOLVERS[target.kind](target.value, notification.cluster, now)]
 
@@ -155,10 +157,25 @@ def resolve_all(texts: Any, notification: Notification, now: Any, using: str) ->
             try:
                 # explain() reads without a transaction, and must not lock the database.
                 with transaction.atomic(using=using) if is_in_transaction(using) else nullcontext():
-                    recipients += resolve(target, notification, now)
+                    found = resolve(target, notification, now)
             except Exception as error:  # noqa: BLE001 - the function of a site may fail in any way; it is recorded
                 faults.append(f"{':'.join(target)}: {type(error).__name__}: {error}"[:500])
+                continue
+            for recipient in found:
+                if fault := find_recipient_fault(recipient, notification.cluster):
+                    faults.append(f"{':'.join(target)}: {fault}"[:500])
+                else:
+                    recipients.append(recipient)
     return recipients, faults
+
+
+def find_recipient_fault(recipient: Any, cluster: Any) -> str:
+    """Return why ``send()`` would refuse a recipient, and with it all others; empty if it would not."""
+    try:
+        Audience(recipient.recipients if isinstance(recipient, To) else [recipient], cluster)
+    except KlaxonError as error:
+        return str(error)
+    return ""
 
 
 def _expand_each(text: str) -> Iterator[tuple[Target | None, str]]:

@@ -4,9 +4,10 @@ The gates of ``send()`` decide about people, so that this finds exactly what wou
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -14,8 +15,10 @@ from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
+from notifications.escalation.policies import get_declared, read_policy
 from notifications.escalation.schedules import load_schedule
 from notifications.escalation.sending import build_page_request, get_page_event
+from notifications.escalation.step_faults import list_target_faults, list_template_faults
 from notifications.escalation.targets import (
     UnresolvedTarget,
     expand_targets,
@@ -36,6 +39,7 @@ from notifications.sending.decisions import Decisions, get_address_kinds
 GAP_DAYS = 30
 MAX_CLUSTERS = 20
 """A policy for all clusters is checked with the first ones."""
+MAX_NAMED_CLUSTERS = 3
 MAX_ROTAS = 500
 MAX_PEOPLE = 200
 
@@ -59,29 +63,57 @@ def find_declared_faults() -> Iterator[Finding]:
     for event in NOTIFICATION_EVENTS.values():
         escalation: Any = event.escalation
         for number, step in enumerate(escalation.steps if escalation else (), 1):
-            for fault in _list_declared_faults(step):
+            for fault in list_target_faults(step):
                 yield Finding(True, _name_step(event.name, number), fault, _hint_target())
-
-
-def _list_declared_faults(step: Step) -> Iterator[str]:
-    for text in step.targets:
-        try:
-            for target in expand_targets([text]):
-                if target.kind == "address":
-                    parse_address(target.value)
-                elif target.kind == "path":
-                    import_string(target.value)
-        except (KlaxonError, ImportError) as error:
-            yield str(error)
 
 
 def find_unreachable(now: datetime) -> Iterator[Finding]:
     """Yield what the escalations of all events cannot reach. It reads the database."""
-    paused = Pause.objects.channel_names()
-    for event, escalation, cluster in list_escalations():
-        for number, step in enumerate(escalation.steps, 1):
-            yield from _Checker(event, step, _name_step(event.name, number), cluster, now).find_faults(paused)
+    yield from find_broken_policies()
+    yield from find_unreachable_by_events(now)
     yield from find_gaps(now)
+
+
+def find_unreachable_by_events(now: datetime, names: Collection[str] = ()) -> Iterator[Finding]:
+    """Yield what the escalations of events cannot reach.
+
+    :param names: the names of the events; empty for all.
+    """
+    paused = Pause.objects.channel_names()
+    for event, found in groupby(list_escalations(), key=lambda found: found[0]):
+        if names and event.name.lower() not in names:
+            continue
+        yield from _name_clusters(
+            (cluster, finding)
+            for _event, escalation, cluster in found
+            for number, step in enumerate(escalation.steps, 1)
+            for finding in _Checker(event, step, _name_step(event.name, number), cluster, now).find_faults(paused)
+        )
+
+
+def _name_clusters(found: Iterable[tuple[Any, Finding]]) -> Iterator[Finding]:
+    """Yield each finding once, with the clusters that it is about, if the site has several."""
+    clusters: defaultdict[Finding, dict[Any, str]] = defaultdict(dict)
+    for cluster, finding in found:
+        clusters[finding][cluster.pk] = str(cluster)
+    has_several = get_cluster_model()._default_manager.all()[1:].exists()
+    for finding, names in clusters.items():
+        named = [*names.values()][:MAX_NAMED_CLUSTERS]
+        if len(names) > MAX_NAMED_CLUSTERS:
+            named.append(_("{count} more").format(count=len(names) - MAX_NAMED_CLUSTERS))
+        subject = f"{finding.subject} ({', '.join(named)})"
+        yield replace(finding, subject=subject) if has_several else finding
+
+
+def find_broken_policies() -> Iterator[Finding]:
+    """Yield the policies in the table whose steps do not fit together, so that they do not apply."""
+    for row in EscalationPolicy.objects.prefetch_related("steps").select_related("cluster").order_by("pk"):
+        event = NOTIFICATION_EVENTS.named(row.event)
+        if event is not None and (fault := read_policy(row, event)[1]):
+            subject = _("policy {policy}").format(policy=row)
+            yield Finding(
+                True, subject, fault, _("Correct the policy. Until then, the escalation in the code applies.")
+            )
 
 
 def list_escalations() -> Iterator[tuple[NotificationEvent, Escalation, Any]]:
@@ -95,11 +127,10 @@ def list_escalations() -> Iterator[tuple[NotificationEvent, Escalation, Any]]:
         clusters = [Cluster.objects.default_or_unsaved()]
     for event in NOTIFICATION_EVENTS.values():
         own = {row.cluster_id: row for row in by_event.get(event.name.lower(), ())}
-        declared: Any = event.escalation
-        general = own[None].build() if None in own else declared
+        general = read_policy(own[None], event)[0] if None in own else get_declared(event)
         named = [row.cluster for row in own.values() if row.cluster is not None]
         for cluster in {one.pk: one for one in (*clusters, *named)}.values():
-            escalation = own[cluster.pk].build() if cluster.pk in own else general
+            escalation = read_policy(own[cluster.pk], event)[0] if cluster.pk in own else general
             if escalation is not None:
                 yield event, escalation, cluster
 
@@ -116,6 +147,8 @@ class _Checker:
             if channel in paused or EVERYTHING in paused:
                 text = _("The channel {channel} is paused.").format(channel=channel)
                 yield self._warn(text, _("Resume it with resume_notifications or in the admin."))
+        for fault in list_template_faults(self.event, self.step):
+            yield Finding(True, self.subject, fault, _("Add the template, or use another channel."))
         for text in self.step.targets:
             try:
                 targets = expand_targets([text])
@@ -190,12 +223,15 @@ def find_gaps(now: datetime) -> Iterator[Finding]:
     """Yield the rotas in which nobody is on call at some time of the next 30 days."""
     rotas: QuerySet[Rota] = Rota.objects.with_plan().order_by("pk")
     for rota in rotas[:MAX_ROTAS]:
+        subject = _("rota {key} of {cluster}").format(key=rota.key, cluster=rota.cluster)
+        if rota.has_unknown_zone:
+            text = _("There is no time zone {name}, so {zone} is used.").format(name=rota.time_zone, zone=rota.zone)
+            yield Finding(True, subject, text, _("Choose another time zone, or update the package tzdata."))
         gaps = load_schedule(rota).list_gaps(now, now + timedelta(days=GAP_DAYS))
         if gaps:
             start, end = (f"{one.astimezone(rota.zone):%Y-%m-%d %H:%M}" for one in (gaps[0].start, gaps[0].end))
             text = _("Nobody is on call from {start} until {end} ({zone}); gaps in the next {days} days: {count}.")
             text = text.format(start=start, end=end, zone=rota.zone, days=GAP_DAYS, count=len(gaps))
-            subject = _("rota {key} of {cluster}").format(key=rota.key, cluster=rota.cluster)
             yield Finding(False, subject, text, _("Add an override, a member, or a layer for these hours."))
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+from notifications.models import Notification
 from notifications.sending.request import Request
 
 
@@ -37,8 +38,30 @@ class ChainStep:
         }
 
 
-ChainSource = Callable[[Request, datetime, str], Sequence[ChainStep]]
-"""A function from a request with its cluster, the time of the notification and the database to the steps."""
+@dataclass(frozen=True)
+class Chain:
+    """What a feature knows about a notification that was sent.
+
+    :param state: the state of its escalation, for people; empty if it has none.
+    :param steps: those that are still to come.
+    """
+
+    state: str = ""
+    steps: Sequence[ChainStep] = ()
+
+
+class ChainSource(NamedTuple):
+    """What knows the steps.
+
+    :param preview: a function from a request with its cluster, the time of the notification and the database to the
+        steps that would follow.
+    :param follow: a function from a notification that was sent and the database to what is still to come.
+    """
+
+    preview: Callable[[Request, datetime, str], Sequence[ChainStep]]
+    follow: Callable[[Notification, str], Chain]
+
+
 CHAIN_SOURCES: dict[str, ChainSource] = {}
 
 
@@ -49,4 +72,10 @@ def register_chain_source(name: str, source: ChainSource) -> None:
 
 def list_chain(request: Request, wanted_at: datetime, using: str) -> tuple[ChainStep, ...]:
     """Return the steps that would follow a notification."""
-    return tuple(step for source in CHAIN_SOURCES.values() for step in source(request, wanted_at, using))
+    return tuple(step for source in CHAIN_SOURCES.values() for step in source.preview(request, wanted_at, using))
+
+
+def follow_chain(notification: Notification, using: str) -> Chain:
+    """Return the state of the escalation of a notification that was sent, and the steps that are still to come."""
+    found = (source.follow(notification, using) for source in CHAIN_SOURCES.values())
+    return next((chain for chain in found if chain.state), Chain())

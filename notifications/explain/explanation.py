@@ -132,7 +132,8 @@ class Explanation:
     :param at: the moment that the explanation is about.
     :param zone: the recipient's time zone, in which times are given.
     :param name: the user as the admin names them; empty for an ``Address``.
-    :param chain: who would get the notification next if nobody acknowledged it; empty for ``why()``.
+    :param chain: who would get the notification next if nobody acknowledged it; for ``why()``, who still would.
+    :param chain_state: the state of the escalation of a notification that was sent, for people.
     """
 
     event: str
@@ -142,6 +143,7 @@ class Explanation:
     channels: tuple[ChannelExplanation, ...]
     name: str = ""
     chain: tuple[ChainStep, ...] = ()
+    chain_state: str = ""
 
     @property
     def reaches(self) -> bool:
@@ -169,6 +171,7 @@ class Explanation:
             "reaches": self.reaches,
             "channels": [channel.as_dict() for channel in self.channels],
             "chain": [step.as_dict() for step in self.chain],
+            "chain_state": self.chain_state,
         }
 
     def __str__(self) -> str:
@@ -185,6 +188,8 @@ class Explanation:
         return "\n".join([*lines, *self._describe_chain()])
 
     def _describe_chain(self) -> Iterable[str]:
+        if self.chain_state:
+            yield _("Escalation: {state}.").format(state=self.chain_state)
         if self.chain:
             yield _("If nobody acknowledges it:")
         for step in self.chain:

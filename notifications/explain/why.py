@@ -12,6 +12,7 @@ from notifications.core.addresses import user_key
 from notifications.core.databases import read_from_primary
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import InvalidOption, InvalidRecipient
+from notifications.explain.chain import follow_chain
 from notifications.explain.deliveries import DeliveryExplainer, find_rule
 from notifications.explain.explanation import ChannelExplanation, Explanation, Happened
 from notifications.explain.remedies import Subject
@@ -85,7 +86,10 @@ def _explain(
     channels += [_explain_drop(row, channel, person) for row in drops for channel in _get_channels(row)]
     # A user is named as the admin does. An address is known only by its key.
     name = str(person.user or "" if person.user or person.has_no_account else f"{key} (deleted)")
-    return Explanation(notification.event, key, now, explainer.zone, tuple(channels), name)
+    chain = follow_chain(notification, router.db_for_write(Notification))
+    return Explanation(
+        notification.event, key, now, explainer.zone, tuple(channels), name, tuple(chain.steps), chain.state
+    )
 
 
 def _explain_drop(row: NotificationLog, channel: str, person: Person) -> ChannelExplanation:

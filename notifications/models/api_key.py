@@ -43,6 +43,8 @@ class APIScope(models.TextChoices):
     SUPPRESSIONS_WRITE = "suppressions:write", _("add and lift suppressions")
     WEBHOOKS_READ = "webhooks:read", _("read webhook endpoints and their attempts")
     WEBHOOKS_WRITE = "webhooks:write", _("manage webhook endpoints")
+    ESCALATIONS_READ = "escalations:read", _("read escalations and rotas")
+    ESCALATIONS_WRITE = "escalations:write", _("acknowledge, pass on and end escalations")
     ANALYTICS = "analytics:read", _("read figures")
     OPERATIONS = "operations:read", _("read the state of the queue and the workers")
 

@@ -62,6 +62,7 @@ class EscalationPolicy(models.Model):
                 fields=["event"],
                 condition=models.Q(cluster__isnull=True),
                 name="klaxon_escalation_policy_all",
+                violation_error_message=_("There is a policy of this event for all clusters already."),
             ),
         ]
 
@@ -196,6 +197,7 @@ class EscalationRun(models.Model):
         verbose_name_plural = _("escalations")
         indexes = [
             models.Index(fields=["due_at"], condition=models.Q(due_at__isnull=False), name="klaxon_escalation_due"),
+            models.Index(fields=["started_at"], name="klaxon_escalation_started"),
         ]
 
     def __str__(self) -> str:
@@ -218,6 +220,10 @@ class EscalationRun(models.Model):
         if page := self.next_page:
             return timedelta(seconds=page.after)
         return timedelta(seconds=self.pages[-1][0]) + self.repeat_every
+
+    def get_time(self, position: int) -> datetime:
+        """Return when a page is due, if nobody acknowledges."""
+        return self.base_at + timedelta(seconds=self.pages[position][0])
 
     def continue_at(self, moment: datetime) -> None:
         """Let the next page be due at a time, and the following ones after it in the same distances."""

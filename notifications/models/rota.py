@@ -11,6 +11,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from notifications.core import clock
+from notifications.core.hours import get_zone
 from notifications.models.cluster import cluster_or_default
 from notifications.models.default_cluster import ClusterScoped
 
@@ -62,7 +63,12 @@ class Rota(ClusterScoped):
 
     @property
     def zone(self) -> ZoneInfo:
-        return ZoneInfo(self.time_zone)
+        """The time zone; that of the site if there is no such zone any more, which the checks report."""
+        return get_zone(self.time_zone)
+
+    @property
+    def has_unknown_zone(self) -> bool:
+        return self.zone.key != self.time_zone
 
 
 class RotaLayer(models.Model):
@@ -91,6 +97,7 @@ class RotaLayer(models.Model):
         verbose_name = _("layer")
         verbose_name_plural = _("layers")
         ordering = ["order", "pk"]
+        constraints = [models.CheckConstraint(condition=models.Q(turn_days__gte=1), name="klaxon_turn_days")]
 
     def __str__(self) -> str:
         return f"{self.rota}, {self.order}"
@@ -148,7 +155,8 @@ class RotaOverride(Period):
     class Meta:
         verbose_name = _("override")
         verbose_name_plural = _("overrides")
-        ordering = ["created_at", "pk"]
+        # The clock of a process may be set back.
+        ordering = ["pk"]
 
 
 class TimeOff(Period):

@@ -18,7 +18,7 @@ PERMISSIONS = (
     *("send_notification", "view_notification", "retry_delivery", "view_delivery", "view_trackingfigure"),
     *("view_stafftemplate", "add_stafftemplate", "change_stafftemplate", "publish_stafftemplate"),
     *("view_suppression", "add_suppression", "lift_suppression"),
-    "manage_webhooks",
+    *("manage_webhooks", "view_escalationrun", "change_escalationrun"),
 )
 
 

@@ -14,11 +14,12 @@ DEPENDS_ON_THE_SITE = {
     *("send", "resend", "putPreferences", "patchPreferences", "putAddress", "snoozeItem", "subscribe", "unsubscribe"),
     *("addTemplate", "addVersion", "publishTemplate", "addSuppression", "summarize"),
     *("createEndpoint", "updateEndpoint", "replayFailed"),
+    *("startEscalation", "escalateNow", "snoozeEscalation", "handOverEscalation"),
 }
 # A cursor is opaque. What looks like one can belong to another list.
 HAS_CURSOR = {
     *("listInbox", "listDeliveries", "listTemplates", "listVersions", "listSuppressions"),
-    *("listEndpoints", "listAttempts"),
+    *("listEndpoints", "listAttempts", "listEscalations", "listRotas"),
 }
 
 

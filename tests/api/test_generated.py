@@ -11,12 +11,15 @@ from django.core.management.color import no_style
 from django.db import connection
 
 from notifications.core import clock
+from notifications.escalation import start_by_hand
 from notifications.manager import NotificationManager
 from notifications.models import (
     Cluster,
     Delivery,
+    EscalationRun,
     InboxItem,
     Notification,
+    Rota,
     StaffTemplate,
     Suppression,
     WebhookAttempt,
@@ -67,7 +70,10 @@ def objects(endpoint, olga, put):
     sent.save(force_insert=True)
     Delivery.objects.filter(pk__in=keys).update(notification=EXAMPLE, state="dead")
     User.objects.get_or_create(pk=7)
-    models = [InboxItem, StaffTemplate, Suppression, Notification, WebhookAttempt, User]
+    run = start_by_hand(Notification.objects.get(pk=EXAMPLE), None)
+    EscalationRun.objects.filter(pk=run.pk).update(id=EXAMPLE)
+    Rota.objects.create(pk=EXAMPLE, cluster=Cluster.objects.default(), key="surgery", name="S", time_zone="UTC")
+    models = [EscalationRun, Rota, InboxItem, StaffTemplate, Suppression, Notification, WebhookAttempt, User]
     with connection.cursor() as cursor:
         # On PostgreSQL, a sequence does not notice ids that it has not given itself.
         for statement in connection.ops.sequence_reset_sql(no_style(), models):

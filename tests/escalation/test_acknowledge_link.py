@@ -1,6 +1,7 @@
 """The link in an email: its page acknowledges by its button, and by nothing else."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -9,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from notifications.delivering.dispatcher import Dispatcher
+from notifications.escalation import resolve
 from notifications.models import Acknowledgement, Delivery, EscalationRun
 
 pytestmark = pytest.mark.django_db
@@ -105,3 +107,12 @@ def test_a_page_says_why_it_is_sent(sent):
     words = "You get this because nobody has acknowledged it yet."
     assert words in bodies["office@example.com"]
     assert words not in bodies["ward@example.com"]
+
+
+def test_the_page_says_what_happens_next(sent):
+    link, client = find_link("ward@example.com"), Client()
+    EscalationRun.objects.update(acknowledged_for=timedelta(hours=1))
+    assert "This is acknowledged until 11/02/2026 5:01 a.m." in client.post(link).content.decode()
+    assert "somebody else will be called" in client.get(link).content.decode()
+    resolve(sent.run, User.objects.get(username="ward"))
+    assert "This is over. Nobody else will be called." in client.get(link).content.decode()

@@ -13,7 +13,7 @@ from notifications.checks.escalation import check_reachable
 from notifications.escalation.answers import acknowledge_by_phone
 from notifications.events import NOTIFICATION_EVENTS, Escalation, Step
 from notifications.manager import NotificationManager
-from notifications.models import Delivery, EscalationPolicy, EscalationRun, Rota
+from notifications.models import Delivery, EscalationPolicy, EscalationRun, Notification, Rota
 from notifications.phone.answers import Wish, find_wish, receive_answer
 from notifications.recipients import Address
 from tests.escalation.conftest import START
@@ -196,3 +196,63 @@ def test_an_answer_acknowledges(story, settings):
     receive_answer(Wish.ACKNOWLEDGE, "+4915112345678", "Twilio", "2")
     assert story.run.state == "acknowledged"
     assert story.run.entries.last().by_key == Address(phone="+4915112345678").key
+
+
+def test_why_shows_the_steps_to_come(story):
+    notification = story.send()
+    ward = User.objects.get(username="ward")
+    story.wait(minutes=16)
+    for subject in (notification, Notification.objects.get(escalates=notification)):
+        explanation = NotificationManager.why(subject, ward)
+        assert explanation.chain_state == "active"
+        assert [(step.at - START, step.people) for step in explanation.chain] == [
+            (timedelta(minutes=30), ("Directors",)),
+            *[(timedelta(minutes=minutes), ("office@example.com",)) for minutes in (60, 70, 80)],
+        ]
+    assert "Escalation: active.\nIf nobody acknowledges it:\n  03:30 on Monday" in str(explanation)
+    NotificationManager.acknowledge(notification, ward)
+    explanation = NotificationManager.why(notification, ward)
+    assert (explanation.chain, explanation.as_dict()["chain_state"]) == ((), "acknowledged")
+    assert "If nobody" not in str(explanation)
+
+
+def test_why_of_what_does_not_escalate(story):
+    NOTIFICATION_EVENTS[Alarms.PUMP] = make_event(escalation=None)
+    explanation = NotificationManager.why(story.send(), User.objects.get(username="ward"))
+    assert (explanation.chain, explanation.chain_state) == ((), "")
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"targets": "supervisor"}, "has no &#x27;supervisor&#x27;"),
+        ({"targets": "path:nowhere.at_all"}, "No module named &#x27;nowhere&#x27;"),
+        ({"targets": "address:pager=12"}, "no channel of this site sends to an address of the kind"),
+        (
+            {"channels": "sms"},
+            "no template for the channel sms. The template &#x27;notifications/lift_stuck/sms.txt&#x27;",
+        ),
+    ],
+)
+def test_the_admin_refuses_steps_that_cannot_be_sent(staff, settings, values, text):
+    channels = {**settings.NOTIFICATIONS["CHANNELS"], "sms": TEXTS}
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "CHANNELS": channels}
+    with NOTIFICATION_EVENTS.restored():
+        NOTIFICATION_EVENTS[Alarms.LIFT] = make_event(Alarms.LIFT.value, escalation=None)
+        step = {"after": "00:15:00", "targets": "user:ada", "repeat": "0", **values}
+        data = {"event": "lift_stuck", "enabled": "on", "repeat_every": "00:15:00", "steps-INITIAL_FORMS": "0"}
+        data |= {"steps-TOTAL_FORMS": "1", **{f"steps-0-{name}": value for name, value in step.items()}}
+        assert text in staff.post(reverse("admin:klaxon_escalationpolicy_add"), data).content.decode()
+        assert not EscalationPolicy.objects.exists()
+        policy = EscalationPolicy.objects.create(event="lift_stuck")
+        policy.steps.create(**{**step, "after": timedelta(minutes=15)})
+        assert "step 1 of lift_stuck" in str([one.msg for one in check_reachable(None, ["default"])])
+
+
+def test_the_admin_says_at_once_whom_a_policy_does_not_reach(staff):
+    with NOTIFICATION_EVENTS.restored():
+        NOTIFICATION_EVENTS[Alarms.LIFT] = make_event(Alarms.LIFT.value, escalation=None)
+        data = {"event": "lift_stuck", "enabled": "on", "repeat_every": "00:15:00", "steps-INITIAL_FORMS": "0"}
+        data |= {"steps-TOTAL_FORMS": "1", "steps-0-after": "00:15:00", "steps-0-targets": "user:nobody"}
+        page = staff.post(reverse("admin:klaxon_escalationpolicy_add"), {**data, "steps-0-repeat": "0"}, follow=True)
+        assert "tep 1 of lift_stuck: There is no user &#x27;nobody&#x27;." in page.content.decode()

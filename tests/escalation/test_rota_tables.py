@@ -173,3 +173,13 @@ def test_calendars_escape_and_fold():
     assert "SUMMARY:" + "Ä" * 60 + "\\;\\,\\\\\\nX\r\n" in unfolded
     assert "X-WR-CALNAME:a\\;b\r\n" in unfolded
     assert "DTSTART:20261102T030000Z" in unfolded
+
+
+def test_the_shift_of_the_only_member_has_no_end(rota):
+    client = Client()
+    client.force_login(User.objects.get(username="anna"))
+    assert "until" in client.get(reverse("notifications:rotas")).content.decode()
+    rota.layers.get().members.exclude(user__username="anna").delete()
+    page = client.get(reverse("notifications:rotas")).content.decode()
+    assert "<strong>anna</strong>" in page
+    assert "until" not in page

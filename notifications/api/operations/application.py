@@ -13,9 +13,11 @@ from notifications.api.json_body import read_json
 from notifications.api.operations import (
     admin,
     analytics,
+    escalations,
     health,
     inbox,
     preferences,
+    rotas,
     sending,
     suppressions,
     templates,
@@ -37,6 +39,8 @@ ROUTERS = (
     ("/suppressions", suppressions.router),
     ("/webhooks", webhooks.router),
     ("/analytics", analytics.router),
+    ("/escalations", escalations.router),
+    ("/rotas", rotas.router),
     ("", admin.router),
     ("/health", health.router),
 )

@@ -37,6 +37,7 @@ TEMPLATES = "notifications/rotas/"
 SALT = "notifications.rotas"
 PERMISSION = "klaxon.view_rota"
 FEED_PAST, FEED_FUTURE = timedelta(days=30), timedelta(days=180)
+LOOK_AHEAD = timedelta(days=60)
 MAX_ROTAS = 200
 
 
@@ -185,11 +186,13 @@ def parse_month(text: str, today: date) -> date:
 
 
 def describe_now(schedule: Schedule, now: datetime, names: Mapping[Any, str]) -> dict[str, Any]:
-    """Return who is on call now, until when, and who is next."""
-    shifts = schedule.list_shifts(now, now + timedelta(days=60))
+    """Return who is on call now, whether that ends in the next 60 days, and who is next."""
+    horizon = now + LOOK_AHEAD
+    shifts = schedule.list_shifts(now, horizon)
     following = schedule.find_next(now)
     return {
         "current": name_shift(shifts[0], names, schedule.zone),
+        "has_end": shifts[0].end < horizon,
         "following": name_shift(following, names, schedule.zone) if following else None,
     }
 

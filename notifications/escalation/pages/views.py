@@ -66,7 +66,7 @@ class Acknowledge(View):
         return self.show(is_done=True)
 
     def show(self, is_done: bool, is_refused: bool = False, status: int = 200) -> HttpResponse:
-        notification = self.delivery.notification
+        notification, run = self.delivery.notification, find_run(self.delivery)
         event = NOTIFICATION_EVENTS.named(notification.event)
         context = {
             "sender": get_theme(notification.cluster, notification.event).name,
@@ -74,6 +74,8 @@ class Acknowledge(View):
             "sent_at": notification.wanted_at,
             "is_done": is_done,
             "is_refused": is_refused,
+            "goes_on_at": run.due_at if run is not None else None,
+            "is_over": run is not None and run.is_over,
         }
         return render(self.request, f"{TEMPLATES}acknowledge.html", context, status=status)
 
