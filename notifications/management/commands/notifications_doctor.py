@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from notifications.conf.problem import suggest
+from notifications.core.connections import use_own_connections
 from notifications.exceptions import KlaxonError
 from notifications.management import arguments
 from notifications.management.diagnoses import find_exit_code, print_diagnosis, summarize
@@ -55,6 +56,8 @@ class Command(BaseCommand):
             help="also send a test message to a user, or to an address such as ann@example.com or phone=+4930123456",
         )
 
+    # The doctor must not open a pool of connections to look at one.
+    @use_own_connections()
     def handle(self, *args: Any, **options: Any) -> None:
         examinations = list_examinations()
         if options["list"]:

@@ -3,9 +3,3 @@
 It is the command ``notifications_doctor``. ``examinations.py`` has the list, and the other modules have the
 examinations of one area each.
 """
-
-from notifications.monitoring.doctor.diagnosis import Diagnosis, Report
-from notifications.monitoring.doctor.examinations import examine, list_examinations
-from notifications.monitoring.doctor.site import Site
-
-__all__ = ["Diagnosis", "Report", "Site", "examine", "list_examinations"]

@@ -1,7 +1,7 @@
 """The list of examinations, and how they are run: an error of one does not keep the others from running."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,7 +12,7 @@ from notifications.core.databases import is_missing_migration, is_outage
 from notifications.exceptions import MissingExtra
 from notifications.monitoring.doctor.channels import examine_channels
 from notifications.monitoring.doctor.connections import examine_listen, examine_pool
-from notifications.monitoring.doctor.diagnosis import Diagnosis, Report, Status
+from notifications.monitoring.doctor.diagnosis import Diagnosis, Status
 from notifications.monitoring.doctor.escalations import examine_escalations, examine_rotas
 from notifications.monitoring.doctor.mail import examine_mail
 from notifications.monitoring.doctor.schema import examine_migrations, examine_schema
@@ -83,15 +83,6 @@ def list_examinations() -> list[Examination]:
 
 def _run_probe(probe: Probe, site: Site) -> Iterable[Diagnosis]:
     return map(Diagnosis.from_finding, probe(site.using, site.now))
-
-
-def examine(site: Site, only: Collection[str] = ()) -> Report:
-    """Run examinations.
-
-    :param only: the names of those to run; all by default.
-    """
-    chosen = [one for one in list_examinations() if not only or one.name in only]
-    return Report([(one.name, one.area, found) for one in chosen for found in run(one, site)])
 
 
 def run(examination: Examination, site: Site) -> list[Diagnosis]:

@@ -6,7 +6,7 @@ from typing import Any
 from django.apps import apps
 from django.db import connections, router
 from django.db.migrations.executor import MigrationExecutor
-from django.db.models import Field, Model
+from django.db.models import Model
 
 from notifications.models.append_only import AppendOnly
 from notifications.monitoring.doctor.diagnosis import Diagnosis, Status
@@ -107,7 +107,7 @@ def _list_expected(engine: Engine, model: type[Model]) -> Iterator[tuple[str, st
         yield "constraint", constraint.name, lambda editor, one=constraint: one.create_sql(model, editor)
 
 
-def _has_field_index(field: Field[Any, Any], found: Any) -> bool:
+def _has_field_index(field: Any, found: Any) -> bool:
     """Return whether a field has the index that ``unique`` or ``db_index`` requires."""
     if field.primary_key or not (field.unique or field.db_index):
         return True

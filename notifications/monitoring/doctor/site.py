@@ -5,9 +5,10 @@ from datetime import datetime
 from functools import cached_property
 
 from django.core.checks import CheckMessage, run_checks
-from django.db import Error, connections, router
+from django.db import Error, router
 
 from notifications.core import clock
+from notifications.core.connections import copy_without_pool
 from notifications.models import Delivery
 from notifications.monitoring.doctor.side_by_side import TookTooLong, call_within
 
@@ -48,9 +49,13 @@ class Site:
         return ""
 
     def _connect(self) -> None:
-        with connections[self.using].cursor() as cursor:
-            cursor.execute("SELECT 1")
-            cursor.fetchone()
+        # In this thread, a pool would open its connections for one statement.
+        connection = copy_without_pool(self.using)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        finally:
+            connection.close()
 
     @cached_property
     def check_messages(self) -> list[CheckMessage]:
