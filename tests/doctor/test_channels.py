@@ -38,7 +38,6 @@ def check(channel):
     try:
         return channel.check_credentials()
     except CredentialsFault as fault:
-        assert SECRET not in str(fault)
         return fault
     finally:
         channel.close()
@@ -71,7 +70,8 @@ class TestTwilio:
 
     def test_a_wrong_token_names_the_options(self, service):
         service.default = Answer(401, {"code": 20003, "message": f"Authenticate {SECRET}"})
-        assert check(self.make(service)).options == ("account_sid", "auth_token")
+        fault = check(self.make(service))
+        assert (fault.options, SECRET in str(fault)) == (("account_sid", "auth_token"), False)
 
     def test_a_failure_of_the_service_blames_no_option(self, service):
         service.default = Answer(503)
@@ -113,7 +113,8 @@ class TestDiscord:
 
     def test_a_deleted_webhook_is_named(self, service):
         service.default = Answer(404, {"message": f"Unknown Webhook {SECRET}", "code": 10015})
-        assert check(self.make(service)).options == ("urls[ops]",)
+        fault = check(self.make(service))
+        assert (fault.options, SECRET in str(fault)) == (("urls[ops]",), False)
 
     def test_webhooks_of_users_cannot_be_asked(self):
         assert check(DiscordChannel()) == ""
@@ -214,7 +215,8 @@ class TestEmail:
         email = {"OPTIONS": {"from_email": "orders@example.com", "backend": DJANGO_SMTP, "backend_options": options}}
         settings.NOTIFICATIONS = {"CHANNELS": {"email": email}}
 
-    @pytest.mark.needs("aiosmtpd")
+    # The server of the test has no TLS, which loopback does not need.
+    @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
     def test_a_wrong_password_names_the_options(self, settings):
         from tests.email_setup.mail_server import mail_server
 
@@ -236,15 +238,16 @@ class TestEmail:
         assert (fault["status"], fault["name"]) == ("error", "channel email")
 
 
+@pytest.fixture(scope="module")
+def zone():
+    from tests.email_setup.name_server import name_server
+
+    with name_server() as zone:
+        yield zone
+
+
 @pytest.mark.needs("dns", "dnslib")
 class TestMail:
-    @pytest.fixture(scope="class")
-    def zone(self):
-        from tests.email_setup.name_server import name_server
-
-        with name_server() as zone:
-            yield zone
-
     def test_a_name_server_that_fails_is_not_checked(self, zone, settings):
         zone.texts = {"example.com": None, "_dmarc.example.com": None}
         assert {one["status"] for one in list_faults("mail", options=["--nameserver", zone.address])} == {"not checked"}
