@@ -14,8 +14,7 @@ pytestmark = pytest.mark.one_database
 def closed_port():
     """A port on which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    return port
+        return server.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

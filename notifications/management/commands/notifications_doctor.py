@@ -61,7 +61,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         examinations = list_examinations()
         if options["list"]:
-            self.stdout.writelines(f"{examination.name} ({examination.area})" for examination in examinations)
+            self.stdout.write("\n".join(f"{one.name} ({one.area})" for one in examinations))
             return
         if options["timeout"] <= 0:
             raise CommandError("--timeout must be a number of seconds above 0.")

@@ -85,7 +85,9 @@ RESTORE = "restore the table from a backup."
 
 def _compare_table(engine: Engine, model: type[Model], cursor: Any) -> Iterator[Diagnosis]:
     introspection, table = engine.connection.introspection, model._meta.db_table
-    columns = {column.name for column in introspection.get_table_description(cursor, table)}
+    # Faster than get_table_description(), which parses the SQL of each table of SQLite.
+    cursor.execute(f"SELECT * FROM {engine.connection.ops.quote_name(table)} WHERE 1 = 0")  # noqa: S608 - a table
+    columns = {column[0] for column in cursor.description}
     for field in model._meta.local_concrete_fields:
         if field.column not in columns:
             yield _miss("column", f"{table}.{field.column}", "", "Run `manage.py migrate`.")

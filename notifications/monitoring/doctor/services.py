@@ -65,7 +65,7 @@ def _examine_celery(remedy: str) -> Iterator[Diagnosis]:
     broker = app.connection_for_write(connect_timeout=SECONDS, transport_options=options)
     try:
         broker.ensure_connection(max_retries=1, interval_start=0, timeout=SECONDS)
-    except broker.connection_errors + (OSError,) as error:
+    except (import_module("kombu").exceptions.OperationalError, OSError) as error:
         detail = f"The broker {broker.as_uri()} cannot be reached: {type(error).__name__}: {error}"
         yield Diagnosis(Status.ERROR, "celery broker", detail, remedy)
         return

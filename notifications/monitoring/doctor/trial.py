@@ -9,6 +9,7 @@ from django.db import router
 
 from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents
 from notifications.exceptions import InvalidOption
+from notifications.explain.remedies import Subject, describe_remedy
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, NotificationLog
 from notifications.monitoring.doctor.diagnosis import Diagnosis, Status
@@ -83,7 +84,8 @@ def _list_drops(result: Any, channels: Sequence[str]) -> Iterator[Diagnosis]:
             reason = Reason(outcome.reason)
             # Without --channel, a channel for which the recipient has no address is no fault.
             status = Status.ERROR if channels or reason != Reason.NO_ADDRESS else Status.OK
-            remedy = EXPLAIN if status is Status.ERROR else ""
+            subject = Subject(EVENT.value, outcome.channel, outcome.recipient_key)
+            remedy = (describe_remedy(reason, subject) or EXPLAIN) if status is Status.ERROR else ""
             yield Diagnosis(status, f"test message by {outcome.channel}", f"Not sent: {reason.label}.", remedy)
 
 
