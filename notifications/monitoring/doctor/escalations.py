@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import combinations
 
-from notifications.escalation.unreachable import GAP_DAYS, MAX_ROTAS, find_unreachable
+from notifications.escalation.unreachable import GAP_DAYS, MAX_ROTAS, find_declared_faults, find_unreachable
 from notifications.models import Rota, RotaOverride
 from notifications.monitoring.doctor.diagnosis import Diagnosis, Status
 from notifications.monitoring.doctor.site import Site
@@ -12,7 +12,10 @@ from notifications.monitoring.doctor.site import Site
 
 def examine_escalations(site: Site) -> Iterator[Diagnosis]:
     """Report what escalations cannot reach now or in the next 30 days, with the gaps of rotas."""
-    found = list(dict.fromkeys(find_unreachable(site.now)))
+    # Those that are wrong in code are results of `settings` already.
+    declared = {(finding.subject, finding.text) for finding in find_declared_faults()}
+    unreachable = dict.fromkeys(find_unreachable(site.now))
+    found = [finding for finding in unreachable if (finding.subject, finding.text) not in declared]
     for finding in found:
         status = Status.ERROR if finding.is_error else Status.WARNING
         yield Diagnosis(status, str(finding.subject), str(finding.text), str(finding.hint))
