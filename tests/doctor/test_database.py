@@ -201,7 +201,7 @@ def test_connections_that_run_out_are_reported(monkeypatch):
 @pytest.mark.needs("psycopg")
 def test_a_pooler_that_loses_notifications_is_reported():
     assert list_faults("listen") == []
-    with TemporaryDirectory() as folder, pgbouncer(Path(folder) / "pooler") as place:
+    with TemporaryDirectory() as folder, pgbouncer(open_to_others(folder)) as place:
         before = {name: connection.settings_dict[name] for name in place}
         connection.close()
         connection.settings_dict.update(place)
@@ -212,6 +212,12 @@ def test_a_pooler_that_loses_notifications_is_reported():
             connection.settings_dict.update(before)
     assert fault["status"] == "warning"
     assert "session mode" in fault["remedy"]
+
+
+def open_to_others(folder):
+    """Return the path for PgBouncer, which runs as another user."""
+    Path(folder).chmod(0o755)
+    return Path(folder) / "pooler"
 
 
 def test_only_what_needs_the_database_waits_for_it():

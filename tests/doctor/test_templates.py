@@ -68,3 +68,8 @@ def test_a_transform_that_finds_no_row_is_a_warning(find):
 
     [fault, _email] = find({"log.txt": "x", **EMAIL}, transforms={"log": look_up, "email": look_up})
     assert (fault["status"], "no such order" in fault["detail"]) == ("warning", True)
+
+
+def test_a_syntax_error_of_a_part_that_is_not_required_is_an_error(find):
+    [fault] = find({"log.txt": "x", **EMAIL, "email.html": "{% if %}"})
+    assert "TemplateSyntaxError" in fault["detail"] or "cannot be read" in fault["detail"]

@@ -1,6 +1,7 @@
 """Whether the tables are those that the models describe: migrations, columns, indexes and triggers."""
 
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from typing import Any
 
 from django.apps import apps
@@ -98,15 +99,15 @@ def _compare_table(engine: Engine, model: type[Model], cursor: Any) -> Iterator[
     for field in model._meta.local_concrete_fields:
         if not _has_field_index(field, found.values()):
             name = f"{table}.{field.column}"
-            yield _miss("index", f"on {name}", table, _run_sql(engine, lambda editor, one=field: _index(editor, one)))
+            yield _miss("index", f"on {name}", table, _run_sql(engine, partial(_index, field)))
 
 
 def _list_expected(engine: Engine, model: type[Model]) -> Iterator[tuple[str, str, Callable[[Any], Any]]]:
     """Yield the kind and the name of each index and constraint of a model, with a function that writes its SQL."""
     for index in model._meta.indexes:
-        yield "index", index.name, lambda editor, one=index: one.create_sql(model, editor, **engine.index_options)
+        yield "index", index.name, partial(index.create_sql, model, **engine.index_options)
     for constraint in model._meta.constraints:
-        yield "constraint", constraint.name, lambda editor, one=constraint: one.create_sql(model, editor)
+        yield "constraint", constraint.name, partial(constraint.create_sql, model)
 
 
 def _has_field_index(field: Any, found: Any) -> bool:
@@ -117,7 +118,7 @@ def _has_field_index(field: Any, found: Any) -> bool:
     return any(one["columns"] == [field.column] and (one[key] or one["unique"]) for one in found)
 
 
-def _index(editor: Any, field: Any) -> Any:
+def _index(field: Any, editor: Any) -> Any:
     if field.unique:
         return editor._create_unique_sql(field.model, [field])
     return editor._create_index_sql(field.model, fields=[field])

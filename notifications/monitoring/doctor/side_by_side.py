@@ -6,6 +6,7 @@ The threads are daemons: one that never returns does not keep the process from e
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from django.db import connections
@@ -69,9 +70,14 @@ def run_side_by_side(
     :param remedy: what to do about a call that has not returned within the seconds. It is an error.
     """
     deadline = time.monotonic() + seconds
-    running = {name: _Call(lambda call=call: list(call())) for name, call in calls.items()}
+    running = {name: _Call(partial(_list, call)) for name, call in calls.items()}
     for name, call in running.items():
         try:
             yield from call.wait(deadline)
         except TookTooLong:
             yield Diagnosis(Status.ERROR, name, f"There was no answer within {seconds:g} seconds.", remedy)
+
+
+def _list(call: Callable[[], Iterable[Diagnosis]]) -> list[Diagnosis]:
+    """Run a generator to its end, in the thread that calls this."""
+    return list(call())

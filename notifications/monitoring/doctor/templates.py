@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import Error
+from django.template import Engine, TemplateDoesNotExist, TemplateSyntaxError
 
 from notifications import conf
 from notifications.conf import get_channel_class
@@ -21,8 +22,8 @@ from notifications.delivering.rendering import (
     render_delivery,
     use_locale,
 )
-from notifications.delivering.rendering.templates import LANGUAGE_PATTERN, find_template
-from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent
+from notifications.delivering.rendering.templates import LANGUAGE_PATTERN, get_template_name
+from notifications.events import DIGESTS, NOTIFICATION_EVENTS, NotificationEvent, key_of
 from notifications.models import Delivery, Notification, get_cluster_model
 from notifications.monitoring.doctor.diagnosis import Diagnosis, Status
 from notifications.monitoring.doctor.settings import TEMPLATE_CHECKS, report_messages, select_messages
@@ -75,7 +76,8 @@ def _count_languages(languages: Sequence[str]) -> str:
 
 def find_languages() -> list[str]:
     """Return the languages of the site: those in ``LANGUAGES`` if it is set, or else ``LANGUAGE_CODE``."""
-    chosen = [code for code, _name in settings.LANGUAGES] if settings.is_overridden("LANGUAGES") else []
+    is_set = settings.is_overridden("LANGUAGES")  # type: ignore[misc]
+    chosen = [code for code, _name in settings.LANGUAGES] if is_set else []
     return list(dict.fromkeys(code.lower() for code in [settings.LANGUAGE_CODE, *chosen]))
 
 
@@ -83,7 +85,8 @@ def _list_channels(event: NotificationEvent) -> Iterator[str]:
     """Yield the enabled channels for which an event has its templates. A check reports missing ones."""
     if event.name in {member.value for member in DIGESTS.values()}:
         return  # Their content is that of other events.
-    for name in sorted({*event.named_channels, *event.fallback.values()} & conf.current().enabled_channels):
+    named = {key_of(name) for name in (*event.named_channels, *event.fallback.values())}
+    for name in sorted(named & conf.current().enabled_channels):
         try:
             backend = get_channel_class(name)
         except (ImportError, AttributeError):
@@ -97,12 +100,18 @@ def _add_translations(languages: Sequence[str], event: NotificationEvent, channe
     """Return the languages of the site, and those of translations beside a template."""
     found = set(languages)
     backend = get_channel_class(channel)
-    for part in (*backend.required_parts, *backend.optional_parts):
-        template = find_template(get_template_places(event.name, "", channel)[:1], part, "")
-        if template is not None:
-            pattern = re.compile(rf"{re.escape(channel)}\.({LANGUAGE_PATTERN.pattern})\.{re.escape(part)}")
-            files = Path(template.origin.name).parent.glob(f"{channel}.*")
-            found |= {match[1] for path in files if (match := pattern.fullmatch(path.name))} - {"subject"}
+    parts = (*backend.required_parts, *backend.optional_parts)
+    place = get_template_places(event.name, "", channel)[0]
+    for part in parts:
+        try:
+            template = Engine.get_default().get_template(get_template_name(*place, part))
+        except (TemplateDoesNotExist, TemplateSyntaxError):
+            continue  # Rendering reports what is wrong.
+        pattern = re.compile(rf"{re.escape(channel)}\.({LANGUAGE_PATTERN.pattern})\.{re.escape(part)}")
+        files = Path(template.origin.name).parent.glob(f"{channel}.*")
+        codes = {match[1] for path in files if (match := pattern.fullmatch(path.name))}
+        # "email.subject.txt" is a separate part, not a translation of "email.txt".
+        found |= {code for code in codes if f"{code}.{part}" not in parts}
     return sorted(found)
 
 
