@@ -100,7 +100,7 @@ def _run(site: Site, examinations: list[Examination], recipient: str | None) -> 
 def select(examinations: list[Examination], names: list[str]) -> list[Examination]:
     """Return the examinations with these names, or all.
 
-    :raises CommandError: if there is no examination of a name.
+    :raises CommandError: if a name is unknown.
     """
     known = [examination.name for examination in examinations]
     for name in names:
