@@ -19,7 +19,7 @@ def print_diagnosis(command: Any, diagnosis: Diagnosis) -> None:
     )
     label = f"[{LABELS[diagnosis.status]}]"
     first, *others = _wrap(f"{label} {diagnosis.name}: {diagnosis.detail}", "")
-    # The label contains the only space that can be coloured without an effect on the width.
+    # Coloured after the text is wrapped, because the codes of colours count as characters.
     command.stdout.write(style(label) + first[len(label) :])
     for line in (*others, *(_wrap(f"-> {diagnosis.remedy}", INDENT) if diagnosis.remedy else ())):
         command.stdout.write(line)
