@@ -53,6 +53,18 @@ class ChannelNotConfigured(KlaxonError, LookupError):
     """A delivery has a channel that is not in ``NOTIFICATIONS["CHANNELS"]`` or is disabled."""
 
 
+class CredentialsFault(KlaxonError):
+    """The provider of a channel refuses the settings of the site, or cannot be asked. The text contains no secret.
+
+    :param options: the options of the channel that may be wrong.
+    :param remedy: what to do, if it is something else than to correct these options.
+    """
+
+    def __init__(self, message: str, options: Sequence[str] = (), remedy: str = "") -> None:
+        super().__init__(message)
+        self.options, self.remedy = tuple(options), remedy
+
+
 class TemplateMissing(KlaxonError, LookupError):
     """An event lacks a template that a channel requires."""
 

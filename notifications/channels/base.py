@@ -130,6 +130,16 @@ class BaseChannel:
         """
         raise NotImplementedError
 
+    def check_credentials(self) -> str:
+        """Ask the provider whether it accepts the settings of the channel, without sending a message.
+
+        The doctor calls it. Return a sentence about what the provider has answered, without secrets, or an empty text
+        if the provider cannot be asked.
+
+        :raises CredentialsFault: if the provider refuses the settings, or does not answer.
+        """
+        return ""
+
     def close(self) -> None:
         """Close connections. Klaxon calls this when there is nothing to send and when the worker stops."""
 

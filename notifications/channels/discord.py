@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from notifications.channels.chat_webhooks import BUSY, ChatWebhookChannel
+from notifications.channels.chat_webhooks import BUSY, ChatWebhookChannel, find_secrets
 from notifications.channels.content import Content, shorten, shorten_written, write_with_urls
 from notifications.channels.http import HTTPMessage
-from notifications.channels.http_client import HTTPResponse
+from notifications.channels.http_client import HTTPRequest, HTTPResponse
 from notifications.outcomes import Blame, Receipt, Verdict
 
 TITLE_LENGTH = 256
@@ -36,6 +36,17 @@ class DiscordChannel(ChatWebhookChannel):
     provider = "discord"
     service_hosts = ("discord.com", "discordapp.com", "ptb.discord.com", "canary.discord.com")
     path_pattern = re.compile(r"/api(/v\d+)?/webhooks/\d+/[\w-]+")
+
+    def check_credentials(self) -> str:
+        """Fetch each webhook of the option ``urls``, which posts nothing.
+
+        https://docs.discord.com/developers/resources/webhook#get-webhook-with-token
+        """
+        for name, url in self.urls.items():
+            self.secrets = find_secrets(url)
+            request = HTTPRequest(urlunsplit(urlsplit(url)._replace(query="", fragment="")), method="GET")
+            self.ask(request, (f"urls[{name}]",))
+        return f"Discord knows the webhooks {', '.join(self.urls)}." if self.urls else ""
 
     def build_payload(self, content: Content) -> Mapping[str, Any]:
         embed: dict[str, Any] = {

@@ -18,6 +18,7 @@ from notifications.channels.http_client import Failure, HTTPFailure, HTTPRequest
 from notifications.channels.push_content import URGENCIES, cut_to_fit, find_destination, make_tag
 from notifications.channels.push_targets import DAY, MAX_TARGETS, Answer, PushTargetsChannel, check_ttl
 from notifications.events import NotificationPriority
+from notifications.exceptions import CredentialsFault
 from notifications.models import Delivery, Device
 from notifications.outcomes import Blame, Receipt, Verdict
 
@@ -84,6 +85,23 @@ class FCMChannel(PushTargetsChannel, HTTPChannel):
         self.timeout = timeout * (MAX_TARGETS + 3)
         self.tokens = AccessTokens(credentials, SCOPE, self.client)
         self.url = f"{url.rstrip('/')}/v1/projects/{self.tokens.project}/messages:send"
+
+    def check_credentials(self) -> str:
+        """Fetch an access token, and let Firebase check a message without sending it (``validate_only``)."""
+        try:
+            self.tokens.renew()
+            token = self.tokens.get()
+        except HTTPFailure as failure:
+            raise CredentialsFault(f"There is no access token: {failure}") from None
+        except TokenRefused as error:
+            # An answer without an error could contain a token.
+            text = "the answer contains none." if error.response.is_success else self.describe(error.response)
+            raise CredentialsFault(f"There is no access token: {text}", ("credentials",)) from None
+        self.secrets = (token,)
+        body = json.dumps({"validate_only": True, "message": {"topic": "klaxon", "notification": {"title": "Klaxon"}}})
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json; charset=utf-8"}
+        self.ask(HTTPRequest(self.url, body.encode(), headers), ("credentials",))
+        return f"Firebase accepts messages of the project {self.tokens.project}."
 
     def prepare(self, delivery: Delivery, rendered: Rendered) -> FCMMessage:
         notification = delivery.notification

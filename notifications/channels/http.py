@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from notifications.channels.base import BaseChannel
 from notifications.channels.http_client import Failure, HTTPClient, HTTPFailure, HTTPRequest, HTTPResponse
 from notifications.channels.retry_after import retry_after
+from notifications.exceptions import CredentialsFault
 from notifications.outcomes import Blame, Receipt, Verdict
 
 ERROR_LENGTH = 300
@@ -73,6 +74,27 @@ class HTTPChannel(BaseChannel):
     def find_message_id(self, response: HTTPResponse) -> str:
         """Return the provider's id of an accepted message, or an empty text."""
         return ""
+
+    def ask(self, request: HTTPRequest, options: Sequence[str]) -> HTTPResponse:
+        """Send a request that changes nothing, and return its answer if that is a success.
+
+        It is for ``check_credentials()``.
+
+        :param options: the options of the channel that are wrong if the provider refuses the request.
+        :raises CredentialsFault: if the provider refuses the request or does not answer.
+        """
+        try:
+            response = self.client.send(request)
+        except HTTPFailure as failure:
+            raise CredentialsFault(self.hide(str(failure))) from None
+        if response.is_success:
+            return response
+        is_temporary = response.status in LATER or response.status >= 500
+        raise CredentialsFault(
+            f"{self.provider} answers: {self.describe(response)}",
+            () if is_temporary else options,
+            "Run the doctor again later, or look at the status page of the provider." if is_temporary else "",
+        )
 
     def accept(self, message: HTTPMessage, response: HTTPResponse) -> Receipt:
         number = self.find_message_id(response)[:255]

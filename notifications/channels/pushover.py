@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 from django.db import router
 from django.urls import NoReverseMatch, reverse
@@ -18,11 +18,14 @@ from notifications.core import clock
 from notifications.core.tokens import make_token
 from notifications.events import NOTIFICATION_EVENTS, NotificationPriority
 from notifications.events.inbox import list_offered
+from notifications.exceptions import CredentialsFault
 from notifications.mail import get_theme
 from notifications.models import Delivery
 from notifications.outcomes import Blame, Receipt, Verdict
 
 API_URL = "https://api.pushover.net/1/messages.json"
+LIMITS_PATH = "apps/limits.json"
+"""The address of the limits, from that of the messages."""
 CALLBACK = "notifications:pushover_callback"
 """The name of the URL that Pushover calls when a user acknowledges a message."""
 PURPOSE = "pushover"
@@ -96,6 +99,18 @@ class PushoverChannel(HTTPChannel):
             raise ValueError(f"The option 'expire' must be a number of seconds of at most {MAX_EXPIRE}.")
         self.token, self.device, self.retry, self.expire, self.url = token, device, int(retry), int(expire), url
         self.secrets = (token,)
+
+    def check_credentials(self) -> str:
+        """Ask for the limits of the application. https://pushover.net/api#limits"""
+        url = f"{urljoin(self.url, LIMITS_PATH)}?{urlencode({'token': self.token})}"
+        answer: Any = self.ask(HTTPRequest(url, method="GET"), ("token",)).json()
+        found = answer if isinstance(answer, dict) else {}
+        if found.get("remaining") == 0:
+            raise CredentialsFault(
+                f"The application has sent all {found.get('limit')} messages of this month.",
+                remedy="Buy more messages at pushover.net, or wait for the next month.",
+            )
+        return f"Pushover accepts the token. {found.get('remaining')} messages of this month are left."
 
     def prepare(self, delivery: Delivery, rendered: Rendered) -> PushoverMessage:
         content = build_content(delivery, rendered)

@@ -13,11 +13,14 @@ from notifications.channels.callback_urls import build_callback_url
 from notifications.channels.http import ERROR_LENGTH, HTTPChannel, HTTPMessage
 from notifications.channels.http_client import HTTPRequest, HTTPResponse
 from notifications.core.tokens import make_token
+from notifications.exceptions import CredentialsFault
 from notifications.models import Delivery
 from notifications.outcomes import Blame, Receipt, Suppress, Verdict
 
 API_URL = "https://api.twilio.com"
 API_VERSION = "2010-04-01"
+NO_MESSAGES_ON = "1990-01-01"
+"""A day before Twilio existed."""
 STATUS_PURPOSE, KEY_PURPOSE = "twilio status", "twilio key"
 STATUS_VIEW, KEY_VIEW = "notifications:twilio-status", "notifications:twilio-key"
 
@@ -81,6 +84,8 @@ class TwilioChannel(HTTPChannel):
     address_kind = "phone"
     provider = "Twilio"
     resource: ClassVar[str] = ""
+    date_filter: ClassVar[str] = ""
+    """The parameter that limits a list of the resource to a day."""
 
     def __init__(
         self,
@@ -108,7 +113,9 @@ class TwilioChannel(HTTPChannel):
         self._credentials = b64encode(f"{user}:{password}".encode()).decode()
         self.secrets = [secret for secret in (auth_token, api_secret, self._credentials) if secret]
         self.callbacks = callbacks
-        self.url = f"{api_url.rstrip('/')}/{API_VERSION}/Accounts/{quote(account_sid)}/{self.resource}.json"
+        self.account_url = f"{api_url.rstrip('/')}/{API_VERSION}/Accounts/{quote(account_sid)}"
+        self.url = f"{self.account_url}/{self.resource}.json"
+        self._has_key = bool(api_key)
 
     def build_message(self, delivery: Delivery, fields: Mapping[str, str]) -> HTTPMessage:
         """Return the request that creates a message or call, with the address to which Twilio reports its status."""
@@ -119,6 +126,26 @@ class TwilioChannel(HTTPChannel):
             "Content-Type": "application/x-www-form-urlencoded; charset=utf-8",
         }
         return HTTPMessage(HTTPRequest(self.url, urlencode(form).encode(), headers))
+
+    def check_credentials(self) -> str:
+        """Fetch the account. Only main API keys may read it, so with a key, ask for the messages of a day without any.
+
+        https://www.twilio.com/docs/usage/api/account and https://www.twilio.com/docs/iam/api-keys
+        """
+        headers = {"Authorization": f"Basic {self._credentials}"}
+        if self._has_key:
+            url = f"{self.url}?PageSize=1&{self.date_filter}={NO_MESSAGES_ON}"
+            self.ask(HTTPRequest(url, headers=headers, method="GET"), ("account_sid", "api_key", "api_secret"))
+            return "Twilio accepts the API key."
+        request = HTTPRequest(f"{self.account_url}.json", headers=headers, method="GET")
+        account: Any = self.ask(request, ("account_sid", "auth_token")).json()
+        status = account.get("status") if isinstance(account, dict) else None
+        if status != "active":
+            raise CredentialsFault(
+                f"The status of the account at Twilio is {status!r}.",
+                remedy="Activate the account in the console of Twilio.",
+            )
+        return f"Twilio accepts the token, and the account is {status}."
 
     def build_callback(self, view: str, purpose: str, delivery: Delivery) -> str:
         """Return the URL of a view for a delivery; empty if Twilio must not or cannot call it."""

@@ -23,6 +23,7 @@ class TwilioSMSChannel(TwilioChannel):
     """
 
     resource = "Messages"
+    date_filter = "DateSent"
 
     def __init__(
         self,

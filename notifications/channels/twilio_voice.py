@@ -42,6 +42,7 @@ class TwilioVoiceChannel(TwilioChannel):
     """
 
     resource = "Calls"
+    date_filter = "StartTime"
     can_show_links = False
 
     def __init__(

@@ -57,6 +57,21 @@ def _check_kinds(kinds: Iterable[str]) -> None:
         )
 
 
+def parse_recipient(text: str, option: str) -> Any:
+    """Return the user with a login name or primary key, or the address: ``KIND=ADDRESS``, or an email address.
+
+    :raises CommandError: if there is no such user, and the text is not an address.
+    """
+    if "=" in text:
+        return parse_address([text])
+    try:
+        return get_user(text, option)
+    except CommandError:
+        if "@" not in text:
+            raise
+    return parse_address([f"email={text}"])
+
+
 def get_user(name: str, option: str) -> Any:
     """Return the user with a login name, or else with a primary key.
 

@@ -59,6 +59,20 @@ class Column(NamedTuple):
     values: Sequence[Any]
 
 
+class SchemaObject(NamedTuple):
+    """Something that a migration creates by SQL of its own.
+
+    :param kind: ``"index"``, ``"table"`` or ``"trigger"``.
+    :param table: the table that it belongs to.
+    :param statement: the SQL that creates it.
+    """
+
+    kind: str
+    name: str
+    table: str
+    statement: str
+
+
 @dataclass(frozen=True)
 class Engine(ABC):
     """The interface to the SQL of one database. Get an instance from :func:`get_engine`.
@@ -88,6 +102,9 @@ class Engine(ABC):
 
     server_time: ClassVar[str | None]
     """The expression of the server's present time; None if the database uses the clock of this machine."""
+
+    index_options: ClassVar[Mapping[str, Any]]
+    """The arguments of ``Index.create_sql()`` with which the table can be used while the index is created."""
 
     @property
     def connection(self) -> Any:
@@ -212,6 +229,29 @@ class Engine(ABC):
     @abstractmethod
     def try_lock_transaction(self, name: str) -> bool:
         """Take the same lock without waiting; return whether no other transaction holds it."""
+
+    @abstractmethod
+    def list_wanted_objects(self, append_only: Collection[str]) -> list[SchemaObject]:
+        """Return what migrations create by SQL of their own.
+
+        :param append_only: the tables whose rows are added and never changed.
+        """
+
+    @abstractmethod
+    def list_schema_objects(self) -> set[tuple[str, str, str]]:
+        """Return the kind, the name and the table of all triggers, indexes and tables that exist."""
+
+    @abstractmethod
+    def list_invalid_indexes(self) -> list[tuple[str, str]]:
+        """Return the name and the table of each index of Klaxon that exists, but that the database does not use."""
+
+    @abstractmethod
+    def read_options(self) -> dict[str, Any]:
+        """Return the options of the connection that ``notifications.sqlite`` sets; empty if it sets none."""
+
+    @abstractmethod
+    def count_connections(self) -> tuple[int, int] | None:
+        """Return how many connections to the server are open, and how many it allows; None without a server."""
 
 
 def get_engine(using: str) -> Engine:

@@ -1,23 +1,36 @@
 """The engine of PostgreSQL. Many values are passed as arrays, so that a statement is the same for any number."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import Error, transaction
 from django.db.models import F
 from django.db.models.functions import Collate
 
 from notifications.core.databases import POSTGRES_UNREACHABLE, get_sqlstate
-from notifications.storage.engine import Column, Engine, InsertTarget
+from notifications.storage.engine import Column, Engine, InsertTarget, SchemaObject
 
 # COPY takes additional round trips at its beginning and end, so one INSERT is faster for up to this number of rows.
 COPY_THRESHOLD = 50
 LOG_CHANGES_SETTING = "klaxon.log_changes"
 SPECIAL_CHARACTERS = re.compile(r"""[\s{},"\\]""")
+
+# The migrations create the same: what they contain must never change, so it is not shared with them.
+APPEND_ONLY = "klaxon_append_only"
+CREATE_APPEND_ONLY = (
+    f"CREATE TRIGGER {APPEND_ONLY} BEFORE UPDATE OR DELETE ON {{table}} FOR EACH ROW WHEN "
+    "(coalesce(current_setting('klaxon.log_changes', true), '') = '') EXECUTE FUNCTION klaxon_refuse_log_change();"
+)
+INBOX_SEARCH = SchemaObject(
+    "index",
+    "klaxon_inbox_search",
+    "klaxon_inboxitem",
+    "CREATE INDEX CONCURRENTLY klaxon_inbox_search ON klaxon_inboxitem USING gin (search);",
+)
 
 
 class PostgresEngine(Engine):
@@ -30,6 +43,7 @@ class PostgresEngine(Engine):
     server_time = "clock_timestamp()"
     # A subquery for each of many rows would read its table as often.
     prefers_subqueries = False
+    index_options: ClassVar[Mapping[str, Any]] = {"concurrently": True}
 
     def unlocked_condition(self, table: str, ids: str) -> str:
         return f"AND id IN (SELECT id FROM {table} WHERE id IN ({ids}) {self.skip_locked})"  # noqa: S608
@@ -145,6 +159,41 @@ class PostgresEngine(Engine):
             # Each schema is a partition with its own locks.
             cursor.execute(f"SELECT {function}(hashtext(%s), hashtext(current_schema()))", [name])
             return cursor.fetchone()[0]
+
+    def list_wanted_objects(self, append_only: Collection[str]) -> list[SchemaObject]:
+        triggers = [
+            SchemaObject("trigger", APPEND_ONLY, table, CREATE_APPEND_ONLY.format(table=table)) for table in append_only
+        ]
+        return [*triggers, INBOX_SEARCH]
+
+    def list_schema_objects(self) -> set[tuple[str, str, str]]:
+        # A trigger that is disabled ("D") does nothing.
+        sql = (
+            "SELECT 'trigger', tgname::text, tgrelid::regclass::text FROM pg_trigger WHERE tgenabled <> 'D'"
+            " UNION ALL SELECT 'index', indexname::text, tablename::text FROM pg_indexes"
+            " WHERE schemaname = ANY (current_schemas(false))"
+        )
+        return set(self._fetch(sql))
+
+    def list_invalid_indexes(self) -> list[tuple[str, str]]:
+        return self._fetch(
+            "SELECT indexrelid::regclass::text, indrelid::regclass::text FROM pg_index"
+            " WHERE NOT (indisvalid AND indisready) AND indrelid::regclass::text LIKE 'klaxon\\_%' ORDER BY 1"
+        )
+
+    def read_options(self) -> dict[str, Any]:
+        """Return nothing: ``notifications.sqlite`` is not about this database."""
+        return {}
+
+    def count_connections(self) -> tuple[int, int] | None:
+        sql = "SELECT count(*), current_setting('max_connections')::int FROM pg_stat_activity"
+        [(used, allowed)] = self._fetch(f"{sql} WHERE backend_type = 'client backend'")
+        return used, allowed
+
+    def _fetch(self, sql: str) -> list[Any]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
 
 
 def _copy(cursor: Any, target: InsertTarget, rows: Sequence[Sequence[Any]]) -> None:

@@ -1,19 +1,42 @@
 """The engine of SQLite, where only one transaction can write at a time, so nothing else is locked."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import Error, transaction
 
 from notifications.core.databases import SQLITE_UNREACHABLE, get_sqlite_code
-from notifications.storage.engine import Column, Engine, InsertTarget
+from notifications.storage.engine import Column, Engine, InsertTarget, SchemaObject
 
 # There are few sizes, so that the driver's statement cache has nearly always prepared the statement before.
 BATCH_SIZES = (100, 10, 1)
+
+# The migrations create the same: what they contain must never change, so it is not shared with them.
+SEARCH_TABLE, INBOX_TABLE = "klaxon_inboxsearch", "klaxon_inboxitem"
+SEARCH_NAMES = "rowid, title, body, recipient_id"
+ADD_TO_SEARCH = f"INSERT INTO {SEARCH_TABLE} ({SEARCH_NAMES}) VALUES (new.id, new.title, new.body, new.recipient_id)"  # noqa: S608
+REMOVE_FROM_SEARCH = (
+    f"INSERT INTO {SEARCH_TABLE} ({SEARCH_TABLE}, {SEARCH_NAMES}) "  # noqa: S608 - constant SQL
+    "VALUES ('delete', old.id, old.title, old.body, old.recipient_id)"
+)
+SEARCH_TRIGGERS = {
+    "klaxon_inbox_search_add": f"AFTER INSERT ON {INBOX_TABLE} BEGIN {ADD_TO_SEARCH}; END",
+    "klaxon_inbox_search_remove": f"AFTER DELETE ON {INBOX_TABLE} BEGIN {REMOVE_FROM_SEARCH}; END",
+    "klaxon_inbox_search_change": (
+        f"AFTER UPDATE OF title, body, recipient_id ON {INBOX_TABLE} BEGIN {REMOVE_FROM_SEARCH}; {ADD_TO_SEARCH}; END"
+    ),
+}
+CREATE_SEARCH = (
+    f"CREATE VIRTUAL TABLE {SEARCH_TABLE} USING fts5(title, body, recipient_id, content='{INBOX_TABLE}', "
+    "content_rowid='id', tokenize='unicode61 remove_diacritics 0');"
+)
+# What was written without the triggers is not in the index.
+REBUILD_SEARCH = f"INSERT INTO {SEARCH_TABLE} ({SEARCH_TABLE}) VALUES ('rebuild');"  # noqa: S608 - constant SQL
+OPTIONS = ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
 
 
 class SQLiteEngine(Engine):
@@ -25,6 +48,7 @@ class SQLiteEngine(Engine):
     wider_scan = 1
     server_time = None
     prefers_subqueries = True
+    index_options: ClassVar[Mapping[str, Any]] = {}
 
     def unlocked_condition(self, table: str, ids: str) -> str:
         return ""
@@ -142,6 +166,33 @@ class SQLiteEngine(Engine):
     def try_lock_transaction(self, name: str) -> bool:
         """Return True: the first write of the transaction locks the whole database."""
         return True
+
+    def list_wanted_objects(self, append_only: Collection[str]) -> list[SchemaObject]:
+        """Return the full-text search. There are no triggers of append-only tables."""
+        table = SchemaObject("table", SEARCH_TABLE, SEARCH_TABLE, f"{CREATE_SEARCH} {REBUILD_SEARCH}")
+        triggers = [
+            SchemaObject("trigger", name, INBOX_TABLE, f"CREATE TRIGGER {name} {body}; {REBUILD_SEARCH}")
+            for name, body in SEARCH_TRIGGERS.items()
+        ]
+        return [table, *triggers]
+
+    def list_schema_objects(self) -> set[tuple[str, str, str]]:
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT type, name, tbl_name FROM sqlite_master")
+            return set(cursor.fetchall())
+
+    def list_invalid_indexes(self) -> list[tuple[str, str]]:
+        """Return nothing: an index of SQLite is always valid."""
+        return []
+
+    def read_options(self) -> dict[str, Any]:
+        if self.connection.is_in_memory_db():
+            return {}
+        with self.connection.cursor() as cursor:
+            return {name: cursor.execute(f"PRAGMA {name}").fetchone()[0] for name in OPTIONS}
+
+    def count_connections(self) -> tuple[int, int] | None:
+        return None
 
 
 def _insert_in_batches(cursor: Any, target: InsertTarget, rows: Sequence[Sequence[Any]]) -> None:

@@ -349,3 +349,28 @@ def test_a_preferred_index_exists(engine):
 
 def test_a_search_reads_at_least_the_first_items(engine):
     assert engine.wider_scan >= 1
+
+
+class TestSchema:
+    """What the doctor compares with the database."""
+
+    def test_everything_that_a_migration_creates_by_sql_exists(self, engine):
+        wanted = engine.list_wanted_objects(["klaxon_notificationlog"])
+        existing = engine.list_schema_objects()
+        assert {(one.kind, one.name, one.table) for one in wanted} <= existing
+        assert any(one.kind == "trigger" for one in wanted)
+        assert engine.list_invalid_indexes() == []
+
+    def test_an_index_can_be_created_while_its_table_is_used(self, engine):
+        [index] = [one for one in Bucket._meta.indexes if one.fields == ["full_at"]]
+        sql = str(index.create_sql(Bucket, connection.schema_editor(collect_sql=True), **engine.index_options))
+        assert ("CONCURRENTLY" in sql) is engine.has_server
+
+    def test_only_sqlite_has_options_and_only_a_server_has_connections(self, engine):
+        options, counted = engine.read_options(), engine.count_connections()
+        assert (options == {}) is engine.has_server
+        assert (counted is not None) is engine.has_server
+        if counted:
+            assert 0 < counted[0] < counted[1]
+        else:
+            assert options["journal_mode"] == "wal"

@@ -135,6 +135,11 @@ class PostgresListener:
         self._prove_at = self._give_up_at = time.monotonic()
         self._is_proven = False
 
+    @property
+    def is_proven(self) -> bool:
+        """Whether a notification has arrived on this connection."""
+        return self._is_proven
+
     def wait(self, seconds: float) -> bool:
         payloads = self.receive(seconds)
         return payloads is None or bool(payloads)
@@ -191,6 +196,21 @@ class PostgresListener:
         driver: Any = self._connection.connection
         with self._connection.wrap_database_errors:
             yield from driver.notifies(timeout=seconds, stop_after=1)
+
+
+def can_listen(using: str) -> bool:
+    """Return whether notifications of PostgreSQL arrive on a connection to this database. It takes up to two seconds.
+
+    The driver must be psycopg 3.
+    """
+    listener = PostgresListener(using)
+    try:
+        deadline = time.monotonic() + PROOF_TIMEOUT
+        while not listener.is_proven and time.monotonic() < deadline:
+            listener.receive(COMMIT_POLL_INTERVAL)
+        return listener.is_proven
+    finally:
+        listener.close()
 
 
 @cache

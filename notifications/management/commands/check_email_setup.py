@@ -4,7 +4,6 @@ import sys
 from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,11 @@ from django.core.management.base import BaseCommand, CommandError
 from notifications import conf
 from notifications.channels import create_channel
 from notifications.channels.email import EmailChannel
-from notifications.channels.mailboxes import InvalidMailbox, parse_mailbox, to_dns_address, to_dns_domain
+from notifications.channels.mailboxes import InvalidMailbox, parse_mailbox, to_dns_address
 from notifications.core import clock
 from notifications.email_setup.dkim_signature import check_key, check_signed_mail
 from notifications.email_setup.dmarc import check_dmarc
+from notifications.email_setup.domains import find_domains
 from notifications.email_setup.findings import DNSUnavailable, Finding, Status, make_unchecked
 from notifications.email_setup.resolver import Resolver
 from notifications.email_setup.sample_mail import send_sample
@@ -62,7 +62,9 @@ class Command(BaseCommand):
         # Wrong options are refused before any result is printed.
         signed_mail = read_mail(options["signed_mail"]) if options["signed_mail"] else None
         examination = DNSExamination(open_resolver(options["nameserver"]), options["selector"], signed_mail)
-        for finding in self._examine(channels, address, find_domains(channels, options["domain"]), examination):
+        for finding in self._examine(
+            channels, address, find_domains([channel for _, _, channel in channels], options["domain"]), examination
+        ):
             tally[finding.status] += 1
             self._print(finding)
         self._finish(tally)
@@ -133,15 +135,6 @@ def parse_address(text: str) -> str:
         return to_dns_address(parse_mailbox(text).address)
     except InvalidMailbox as error:
         raise CommandError(f"--to {text!r} {error}.") from error
-
-
-def find_domains(channels: list[tuple[str, str, EmailChannel]], more: list[str]) -> list[str]:
-    """Return the domains of all valid senders and the given ones, each once, in their ASCII form."""
-    senders = [channel.sender.domain for _, _, channel in channels if not channel.sender_faults]
-    if sender := conf.current().theme.get("from_email"):
-        with suppress(InvalidMailbox):  # reported by an attempt, which names the theme
-            senders.append(parse_mailbox(sender).domain)
-    return list(dict.fromkeys(to_dns_domain(domain).lower() for domain in [*senders, *more]))
 
 
 @dataclass(frozen=True)
