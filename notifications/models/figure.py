@@ -5,7 +5,7 @@ figures and log always agree. A periodic task moves these rows into :class:`Figu
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Self
 
 from django.conf import settings
@@ -15,18 +15,10 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications.events import NotificationPriority
 from notifications.models.unconstrained import UnconstrainedForeignKey
+from notifications.storage.figures import SUM_COLUMNS, TOTAL
 
-TOTAL = datetime(1970, 1, 1, tzinfo=UTC)
-"""The hour of the rows that are sums since the beginning, of all clusters together."""
 BAND_NAMES = tuple(priority.name.lower() for priority in NotificationPriority)
 """The bands: ``"critical"``, ``"high"``, ``"medium"`` and ``"low"``."""
-SENT = "sent"
-"""The outcome of a message that a provider has accepted. All other outcomes are reasons."""
-LATENCY_LIMITS = (1, 5, 30, 60, 300, 3600)
-"""Seconds. ``within_5`` is the number of messages that were accepted within 5 seconds of the time they were due."""
-WITHIN = tuple(f"within_{seconds}" for seconds in LATENCY_LIMITS)
-KEY_COLUMNS = ("hour", "cluster_id", "channel", "provider", "band", "kind", "outcome")
-SUM_COLUMNS = ("count", "call_seconds", "latency_seconds", *WITHIN)
 
 
 class FigureColumns(models.Model):
@@ -35,11 +27,11 @@ class FigureColumns(models.Model):
     :ivar hour: the start of the hour in UTC.
     :ivar provider: the name of the provider; empty if its channel has only one, and for drops.
     :ivar band: one of :data:`BAND_NAMES`.
-    :ivar outcome: :data:`SENT` or a ``Reason``.
+    :ivar outcome: :data:`~notifications.storage.figures.SENT` or a ``Reason``.
     :ivar count: the number of rows of the log.
     :ivar call_seconds: the sum of the times that the provider took to answer.
     :ivar latency_seconds: for messages that were sent, the sum of the times between *due* and *accepted*. The columns
-        of :data:`WITHIN` are their cumulative histogram, whose total is ``count``.
+        of :data:`~notifications.storage.figures.WITHIN` are their cumulative histogram, whose total is ``count``.
     """
 
     class Kind(models.TextChoices):
@@ -93,14 +85,14 @@ class FigureQuerySet(models.QuerySet["Figure"]):
         return self.filter(hour=TOTAL)
 
     def summed_by(self, *columns: str) -> Iterable[Mapping[str, Any]]:
-        """Return the sums of :data:`SUM_COLUMNS` for each combination of values of these columns, as mappings."""
+        """Return the sums of ``SUM_COLUMNS`` for each combination of values of these columns, as mappings."""
         # The aliases are the names of columns, which Django accepts only as the names of annotations of values().
         rows = self.order_by(*columns).values_list(*columns, *(Sum(name) for name in SUM_COLUMNS))
         return [dict(zip((*columns, *SUM_COLUMNS), row, strict=True)) for row in rows]
 
 
 class Figure(FigureColumns):
-    """Figures of one hour and cluster, or of all hours and clusters: then ``hour`` is :data:`TOTAL`."""
+    """Figures of one hour and cluster, or of all hours and clusters together: then ``hour`` is ``TOTAL``."""
 
     objects = FigureQuerySet.as_manager()
 

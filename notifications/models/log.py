@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, Self
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models.base import ModelState
 from django.utils.translation import gettext_lazy as _
 
@@ -20,16 +20,25 @@ from notifications.core.addresses import describe_fault, mask_address
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models.append_only import AppendOnly, AppendOnlyQuerySet
 from notifications.models.delivery import Delivery
+from notifications.models.figure import BAND_NAMES
 from notifications.models.notification import Notification
 from notifications.models.unconstrained import UnconstrainedForeignKey
 from notifications.outcomes import Reason
+from notifications.storage.figures import insert_deltas
 from notifications.storage.insert import insert_log_rows
 
 
 class LogQuerySet(AppendOnlyQuerySet["NotificationLog"]):
     def append(self, rows: Iterable["NotificationLog"]) -> None:
-        """Insert any number of rows with their personal parts: one statement on PostgreSQL, a few on SQLite."""
-        insert_log_rows(self.db, list(rows))
+        """Insert any number of rows with their personal parts, and count them: two statements on PostgreSQL.
+
+        The figures are written in the same transaction, so they always agree with the log.
+        """
+        added = list(rows)
+        if added:
+            with transaction.atomic(using=self.db, savepoint=False):
+                insert_log_rows(self.db, added)
+                insert_deltas(self.db, added)
 
     def filter(self, *conditions: Any, **lookups: Any) -> Self:
         """Filter as Django does; ``address`` and ``context_data`` of the personal part can be used as well."""
@@ -110,6 +119,9 @@ class NotificationLog(AppendOnly):
 
     objects = LogQuerySet.as_manager()  # type: ignore[misc]
 
+    # append() counts the row in this band and, if it is a sent message, with these seconds of latency.
+    band: str = BAND_NAMES[0]
+    latency: float = 0.0
     # Set by the caller; append() stores them in the personal part.
     new_address: str = ""
     new_context: dict[str, Any] | None = None
@@ -148,6 +160,7 @@ class NotificationLog(AppendOnly):
             notification_id=notification.pk,
             correlation_id=str(notification.correlation_id),
             sent_at=now,
+            band=BAND_NAMES[notification.priority - 1],
             **fields,
         )
         event = NOTIFICATION_EVENTS.named(notification.event)
