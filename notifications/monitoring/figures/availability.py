@@ -28,15 +28,14 @@ def roll_up_availability(now: datetime, should_stop: Callable[[], bool] = lambda
     """
     using = router.db_for_write(Availability)
     newest = Availability.objects.using(using).order_by("-hour").values_list("hour", flat=True).first()
-    samples = QueueSample.objects.using(using).filter(minute__gte=find_hour(now - SAMPLES_KEPT))
-    if newest is not None:
-        # The last hour may have been incomplete. The one before may have ended without a sample.
-        samples = samples.filter(minute__gte=newest - HOUR)
-    found = list(samples.order_by("minute"))
+    # The newest hour may have been incomplete, and the one before may have ended without a sample.
+    start = find_hour(now - SAMPLES_KEPT) if newest is None else newest - HOUR
+    samples = QueueSample.objects.using(using)
+    found = list(samples.filter(minute__gte=start).order_by("minute"))
     if not found:
         return 0
     limits = conf.current().get_latency_limits()
-    first = found[0].minute if newest is None else min(newest, find_hour(found[0].minute))
+    first = start if samples.filter(minute__lt=start).exists() else found[0].minute
     rows = [
         Availability(hour=hour, band=band, minutes=minutes, good_minutes=good)
         for band in BAND_NAMES
