@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from django.db import connection
 from django.utils import timezone
 
 import notifications.monitoring
@@ -48,7 +47,6 @@ def write_series(idle: Samples, early: Samples, late: Samples) -> list[dict[str,
 def list_firing(tmp_path: Path, idle: Samples, early: Samples, late: Samples, minutes: int = 20) -> set[str]:
     """The names of the alerts that fire after these minutes, found by asserting of each whether promtool sees it."""
     names = [rule["alert"] for rule in yaml.safe_load(RULES.read_text())["groups"][0]["rules"]]
-    firing = set()
     tests = [
         {
             "interval": "1m",
@@ -120,9 +118,14 @@ def leave_escalation():
     Delivery.objects.all().delete()
     then = timezone.now() - timedelta(minutes=5)
     EscalationRun.objects.create(
-        notification=Notification.objects.latest("pk"), event="order_refused", pages=[], repeat_every=timedelta(hours=1),
-        base_at=then, due_at=then, started_at=then,
-    )  # fmt: skip
+        notification=Notification.objects.latest("pk"),
+        event="order_refused",
+        pages=[],
+        repeat_every=timedelta(hours=1),
+        base_at=then,
+        due_at=then,
+        started_at=then,
+    )
 
 
 FAULTS = {
@@ -207,5 +210,4 @@ def test_the_dashboard_asks_only_for_metrics_that_exist(tmp_path):
     for checked in (path, RULES):
         done = subprocess.run(["promtool", "check", "rules", str(checked)], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
-    names = {name for text in re.findall(r"notification_\w+", RULES.read_text()) for name in [text]}
-    assert names <= exported, connection.vendor
+    assert set(re.findall(r"notification_\w+", RULES.read_text())) <= exported
