@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, Self
 
 from django.conf import settings
-from django.db import models, transaction
+from django.db import models
 from django.db.models.base import ModelState
 from django.utils.translation import gettext_lazy as _
 
@@ -24,21 +24,13 @@ from notifications.models.figure import BAND_NAMES
 from notifications.models.notification import Notification
 from notifications.models.unconstrained import UnconstrainedForeignKey
 from notifications.outcomes import Reason
-from notifications.storage.figures import insert_deltas
 from notifications.storage.insert import insert_log_rows
 
 
 class LogQuerySet(AppendOnlyQuerySet["NotificationLog"]):
     def append(self, rows: Iterable["NotificationLog"]) -> None:
-        """Insert any number of rows with their personal parts, and count them: two statements on PostgreSQL.
-
-        The figures are written in the same transaction, so they always agree with the log.
-        """
-        added = list(rows)
-        if added:
-            with transaction.atomic(using=self.db, savepoint=False):
-                insert_log_rows(self.db, added)
-                insert_deltas(self.db, added)
+        """Insert any number of rows, personal parts and figures: one statement on PostgreSQL, a few on SQLite."""
+        insert_log_rows(self.db, list(rows))
 
     def filter(self, *conditions: Any, **lookups: Any) -> Self:
         """Filter as Django does; ``address`` and ``context_data`` of the personal part can be used as well."""

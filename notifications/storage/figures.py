@@ -46,15 +46,13 @@ class FigureKey(NamedTuple):
     outcome: str
 
 
-def insert_deltas(using: str, rows: Iterable[Any]) -> None:
-    """Insert the figures of log rows, each with its ``band`` and, if it was sent, its ``latency``.
+def build_deltas(using: str, rows: Iterable[Any]) -> tuple[str, list[Any]] | None:
+    """Return the INSERT of the figures of log rows and its parameters; None if none of them counts.
 
-    Only attempts and drops count. Call it in the transaction that inserts the log rows.
+    Only attempts and drops count, each in its ``band`` and, if it was sent, with its ``latency``.
     """
     figures = sum_log_rows(rows)
-    if figures:
-        engine = get_engine(using)
-        _insert(engine, "klaxon_figuredelta", list(figures.items()))
+    return _build_insert(get_engine(using), "klaxon_figuredelta", list(figures.items())) if figures else None
 
 
 def sum_log_rows(rows: Iterable[Any]) -> dict[FigureKey, Sums]:
@@ -101,18 +99,17 @@ def _add(figures: dict[FigureKey, Sums], key: FigureKey, sums: Sequence[Any]) ->
     figures[key] = list(sums) if known is None else [a + b for a, b in zip(known, sums, strict=True)]
 
 
-def _insert(engine: Engine, table: str, items: Sequence[tuple[FigureKey, Sums]], conflict: str = "") -> None:
+def _build_insert(
+    engine: Engine, table: str, items: Sequence[tuple[FigureKey, Sums]], conflict: str = ""
+) -> tuple[str, list[Any]]:
     connection = engine.connection
     to_key = apps.get_model("klaxon", "FigureDelta")._meta.get_field("cluster").get_db_prep_save
-    for start in range(0, len(items), ROWS_PER_STATEMENT):
-        part = items[start : start + ROWS_PER_STATEMENT]
-        params: list[Any] = []
-        for key, sums in part:
-            cluster_id = key.cluster_id if key.cluster_id is None else to_key(key.cluster_id, connection)
-            params += [prepare_time(connection, key.hour), cluster_id, *key[2:], *sums]
-        rows = ", ".join([PLACEHOLDERS] * len(part))
-        with connection.cursor() as cursor:
-            cursor.execute(f"INSERT INTO {table} ({COLUMNS}) VALUES {rows} {conflict}", params)  # noqa: S608
+    params: list[Any] = []
+    for key, sums in items:
+        cluster_id = key.cluster_id if key.cluster_id is None else to_key(key.cluster_id, connection)
+        params += [prepare_time(connection, key.hour), cluster_id, *key[2:], *sums]
+    rows = ", ".join([PLACEHOLDERS] * len(items))
+    return f"INSERT INTO {table} ({COLUMNS}) VALUES {rows} {conflict}", params  # noqa: S608
 
 
 def move_deltas(using: str, limit: int = 2000) -> int:
@@ -148,7 +145,10 @@ def _add_to_table(engine: Engine, figures: Mapping[FigureKey, Sums], has_cluster
     condition = "cluster_id IS NOT NULL" if has_cluster else "cluster_id IS NULL"
     sums = ", ".join(f"{name} = klaxon_figure.{name} + excluded.{name}" for name in SUM_COLUMNS)
     conflict = f"ON CONFLICT ({', '.join(names)}) WHERE {condition} DO UPDATE SET {sums}"
-    _insert(engine, "klaxon_figure", list(figures.items()), conflict)
+    items = list(figures.items())
+    with engine.connection.cursor() as cursor:
+        for start in range(0, len(items), ROWS_PER_STATEMENT):
+            cursor.execute(*_build_insert(engine, "klaxon_figure", items[start : start + ROWS_PER_STATEMENT], conflict))
 
 
 def read_totals(using: str) -> dict[FigureKey, Sums]:

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Figure, FigureDelta, Notification, NotificationLog
-from notifications.monitoring.figures import count_recent_outcomes, delete_old_figures, move_all
+from notifications.monitoring.figures import count_recent_outcomes, delete_expired, move_all
 from notifications.outcomes import Verdict
 from notifications.sending.resend import reopen
 from notifications.storage import figures as statements
@@ -88,7 +88,7 @@ def test_moving_changes_no_sum_and_leaves_no_delta():
     assert (sums["channel"], sums["count"], sums["within_5"]) == ("log", 13, 13)
 
 
-@pytest.mark.parametrize("step", ["_add_to_table", "_insert"])
+@pytest.mark.parametrize("step", ["_add_to_table", "_build_insert"])
 def test_a_move_that_breaks_off_changes_nothing(step, monkeypatch):
     NotificationLog.objects.append([row(), row(success=False, reason="temporary", cluster_id=ClusterFactory().pk)])
     before = read_totals("default")
@@ -134,7 +134,7 @@ def test_old_hours_are_deleted_and_totals_stay():
     for days in (0, 500):
         NotificationLog.objects.append([row(NOON - timedelta(days=days))])
     move_all(NOON)
-    assert delete_old_figures("default", NOON - timedelta(days=400)) == 1
+    assert delete_expired(NOON) == 1
     assert Figure.objects.get(hour=TOTAL).count == 2
     assert Figure.objects.exclude(hour=TOTAL).get().hour == NOON.replace(minute=0)
 

@@ -4,11 +4,17 @@
 """
 
 from notifications.monitoring.figures.availability import roll_up_availability
-from notifications.monitoring.figures.keeping import count_recent_outcomes, delete_old_figures, move_all
+from notifications.monitoring.figures.keeping import (
+    count_recent_outcomes,
+    delete_expired,
+    delete_old_figures,
+    move_all,
+)
 from notifications.monitoring.figures.sampling import measure_bands, sample_queue
 
 __all__ = [
     "count_recent_outcomes",
+    "delete_expired",
     "delete_old_figures",
     "measure_bands",
     "move_all",

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from django.db import router
 
+from notifications import conf
 from notifications.core.databases import read_from_primary
 from notifications.models import Availability, Figure, FigureDelta, QueueSample
 from notifications.storage.figures import SENT, TOTAL, find_hour, move_deltas, read_hours
@@ -33,6 +34,13 @@ def count_recent_outcomes(using: str, now: datetime) -> tuple[int, int]:
     attempts = [(key.outcome, sums[0]) for key, sums in figures.items() if key.kind == "attempt"]
     succeeded = sum(count for outcome, count in attempts if outcome == SENT)
     return succeeded, sum(count for _, count in attempts) - succeeded
+
+
+@read_from_primary()
+def delete_expired(now: datetime, should_stop: Callable[[], bool] = lambda: False) -> int:
+    """Delete the figures that are older than ``METRICS["KEEP_DAYS"]``; return their number. A periodic task."""
+    days = conf.current().get_metrics_option("KEEP_DAYS")
+    return delete_old_figures(router.db_for_write(Figure), now - timedelta(days=days))
 
 
 def delete_old_figures(using: str, before: datetime) -> int:
