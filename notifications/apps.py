@@ -45,6 +45,7 @@ class NotificationsConfig(AppConfig):
         from notifications.magic_links.status import load_status
         from notifications.mail import register_footer_source
         from notifications.mail.finishing import register_finisher
+        from notifications.monitoring import figures as metrics
         from notifications.preference_centre import addresses
         from notifications.preference_centre.summary import load_summary
         from notifications.push import signing_out
@@ -64,6 +65,10 @@ class NotificationsConfig(AppConfig):
         register_periodic_task("overdue digest items", 60.0, release_overdue)
         register_periodic_task("section digests", 60.0, send_section_digests)
         register_periodic_task("snoozed inbox items", 30.0, wake_snoozed)
+        register_periodic_task("queue samples", 20.0, metrics.sample_queue)
+        register_periodic_task("figures", 30.0, metrics.move_all)
+        register_periodic_task("availability", 60.0, metrics.roll_up_availability)
+        register_periodic_task("old figures", 3600.0, metrics.delete_expired)
         webhooks.connect()
         register_finisher("tracking", links.track_messages)
         register_outcome_hook("figures", figures.count_outcomes)

@@ -16,6 +16,7 @@ from django.db.models import Model
 
 from notifications import conf
 from notifications.core.databases import suggest_migrate
+from notifications.core.tracing import trace_send
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.exceptions import CalledFromAsyncCode, InvalidContext, UnknownEvent
 from notifications.explain.explain import explain
@@ -109,9 +110,10 @@ class NotificationManager:
             return _reject(error)
         using = router.db_for_write(Notification)
         try:
-            if conf.current().spool_dir and may_spool(using):
-                return enqueue_or_spool(request, recipients, using)
-            return enqueue(request, recipients, using)
+            with trace_send(request.event.name):
+                if conf.current().spool_dir and may_spool(using):
+                    return enqueue_or_spool(request, recipients, using)
+                return enqueue(request, recipients, using)
         except Error as error:
             suggest_migrate(error)
             raise

@@ -1,11 +1,13 @@
-"""The URLs of the inbox, its stream and web push, of preferences, links of all kinds, sensitive events and
-acknowledgements in Pushover.
+"""The URLs of the inbox, its stream and web push, of preferences, links of all kinds, sensitive events,
+acknowledgements in Pushover and the metrics.
 
 Include them with ``path("notifications/", include("notifications.urls"))``.
 """
 
 from django.urls import include, path
 from django.views.generic import RedirectView
+
+from notifications.monitoring.pages.metrics import show_metrics
 
 app_name = "notifications"
 
@@ -19,6 +21,7 @@ urlpatterns = [
     path("", include("notifications.live.urls")),
     path("health/", include("notifications.monitoring.pages.urls")),
     path("inbox/", include("notifications.inbox.urls")),
+    path("metrics", show_metrics, name="metrics"),
     path("sensitive/", include("notifications.sensitive.urls")),
     path("preferences/", include("notifications.preference_centre.urls")),
     path("phone/", include("notifications.phone.urls")),

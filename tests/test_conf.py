@@ -297,6 +297,8 @@ def test_every_key_is_read_from_the_environment_in_its_type(settings):
             CAN_BUS='{"interface": "socketcan", "channel": "can0"}',
             CAN_RULES="/etc/coach/rules.toml,/etc/coach/more.toml",
             ENCRYPTION_KEYS="a2V5IG9mIHRoZSBkb2N1bWVudGF0aW9uIG9ubHkhISE=",
+            METRICS='{"TOKEN": "correct-horse-battery-staple"}',
+            TRACING="true",
             CELERY="true",
             MAGIC_LINKS="true",
             MAGIC_LINK_SECONDS="600",

@@ -11,8 +11,8 @@ Warnings: W001 channel not configured, W002 SQLite options, W003 spool, W004 con
 W006 settings outside of NOTIFICATIONS, W007 undeclared variables, W008 disabled, W009 another package, W010 no field
 for email, W013 static files not found, W014 nobody present, W015 secrets of webhooks in plain text, W016 no callbacks
 of phone services, W017 calls for events that are not critical, W018 silent CAN buses, W020 CAN adapter that does not
-only listen, W021 people whom escalations cannot reach. For deployment: W011 no link to unsubscribe, W012 link that
-fails.
+only listen, W021 people whom escalations cannot reach, W022 token of the metrics. For deployment: W011 no link to
+unsubscribe, W012 link that fails.
 """
 
 from collections import defaultdict
@@ -39,6 +39,7 @@ from notifications.checks.channels import (
 from notifications.checks.databases import check_databases, check_engine, check_pools, check_sqlite
 from notifications.checks.escalation import check_escalation_targets, check_reachable
 from notifications.checks.magic_links import check_magic_links
+from notifications.checks.metrics import check_metrics
 from notifications.checks.package import check_files, check_path
 from notifications.checks.paths import (
     check_digest_sections,
@@ -204,6 +205,7 @@ CHECKS_WITH_VALID_SETTINGS: tuple[Callable[[], Messages], ...] = (
     check_templates,
     check_sensitive_events,
     check_magic_links,
+    check_metrics,
     check_preferred_channels,
     check_tracking,
     check_webhooks,

@@ -20,6 +20,7 @@ from django.utils.module_loading import import_string
 from notifications.conf.api import API_KEYS, find_api_problems
 from notifications.conf.channels import ChannelConf, find_channel_problems, find_digest_problems, read_channels
 from notifications.conf.limits import find_limit_problems
+from notifications.conf.metrics import LATENCY, METRICS_KEYS, find_metrics_problems
 from notifications.conf.misplaced import find_misplaced
 from notifications.conf.problem import (
     Problem,
@@ -179,12 +180,16 @@ class Conf:
     )
     magic_links: bool = option(False, bool, "bool", "True or False")
     magic_link_seconds: float = option(900, (int, float), "float", "a number of seconds above 0", is_positive)
+    metrics: Mapping[str, Any] = option(
+        dict, Mapping, "json", 'a dict such as {"TOKEN": "…"}', is_dict_with_text_keys, is_secret=True
+    )
     celery: bool = option(False, bool, "bool", "True or False")
     task_backend: str = option("", str, "str", "the name of a backend in Django's setting TASKS, or empty")
     spool_dir: str | PathLike[str] = option(
         "", (str, PathLike), "str", "the absolute path of a folder, or empty for no spool", is_absolute
     )
     api: Mapping[str, Any] = option(dict, Mapping, "json", 'a dict such as {"THROTTLE": "600/m"}')
+    tracing: bool = option(False, bool, "bool", "True or False")
     can_bus: Mapping[str, Any] = option(
         dict,
         Mapping,
@@ -212,6 +217,14 @@ class Conf:
         """Return the value of a key of ``API``, or its default."""
         return self.api.get(name, API_KEYS[name][0])
 
+    def get_metrics_option(self, name: str) -> Any:
+        """Return the value of a key of ``METRICS``, or its default."""
+        return self.metrics.get(name, METRICS_KEYS[name][0])
+
+    def get_latency_limits(self) -> dict[str, float]:
+        """Return for each band the seconds within which its deliveries are sent when all is well."""
+        return {**LATENCY, **self.get_metrics_option("LATENCY")}
+
     @property
     def all_channels(self) -> frozenset[str]:
         """The names of all channels of the site, including the disabled ones."""
@@ -226,6 +239,7 @@ class Conf:
 PROBLEM_FINDERS: Mapping[str, Callable[[Any], Iterator[Problem]]] = {
     "API": find_api_problems,
     "CHANNELS": find_channel_problems,
+    "METRICS": find_metrics_problems,
     "THEME": lambda theme: find_theme_problems(theme, "NOTIFICATIONS['THEME']"),
 }
 KEYS = {item.name.upper(): item for item in fields(Conf)}

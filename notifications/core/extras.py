@@ -29,6 +29,7 @@ EXTRA_BY_MODULE = {
     "flufl": "bounces",
     "django_tenants": "tenants",
     "prometheus_client": "metrics",
+    "opentelemetry": "tracing",
     "dns": "dns",
     "dkim": "dns",
     "cryptography": "encryption",

@@ -25,6 +25,7 @@ from notifications import conf
 from notifications.channels import BaseChannel
 from notifications.core.databases import is_temporary_failure
 from notifications.core.refusals import Streak, count_final_receipts
+from notifications.core.tracing import describe_call, trace_call
 from notifications.delivering.attempt_outcomes import (
     OutcomePair,
     Outcomes,
@@ -212,6 +213,15 @@ def _hand_over(
     channel: BaseChannel, prepared: Sequence[PreparedDelivery], handover: "GroupHandover", session: Session
 ) -> None:
     """Hand the messages to the channel and add a result for each, until the group ends or must be broken off."""
+    provider = handover.provider
+    with trace_call(provider.channel, provider.name, map(itemgetter(0), prepared)) as span:
+        _collect_results(channel, prepared, handover, session)
+        describe_call(span, handover.results)
+
+
+def _collect_results(
+    channel: BaseChannel, prepared: Sequence[PreparedDelivery], handover: "GroupHandover", session: Session
+) -> None:
     messages = list(map(itemgetter(1), prepared))
     waiting = dict(zip(map(id, messages), map(itemgetter(0), prepared), strict=True))
     handover.begin(waiting.values())

@@ -168,6 +168,7 @@ def build_release(delivery: Delivery) -> StateChange:
         DeliveryState.CLAIMED,
         DeliveryState.READY,
         delivery.reason,
+        delivery.due_at,
         provider=delivery.provider,
         tried_providers=delivery.tried_providers,
     )
@@ -270,17 +271,20 @@ def next_retry_delay(
 def build_attempt_row(attempted: AttemptResult, change: StateChange, now: datetime) -> NotificationLog:
     """Return the log row of an attempt, with the reason of the state change that it causes."""
     receipt = attempted.receipt
+    success = receipt.verdict is Verdict.ACCEPTED
+    latency = max(0.0, (now - attempted.delivery.since).total_seconds()) if success else 0.0
     error = receipt.error and mask_addresses(UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", receipt.error))
     return NotificationLog.for_delivery(
         attempted.delivery,
         NotificationLog.Kind.ATTEMPT,
         now,
-        success=receipt.verdict is Verdict.ACCEPTED,
+        success=success,
         reason=change.reason,
         error_message=error,
         provider=attempted.provider,
         provider_message_id=change.provider_message_id or clean_message_id(receipt),
         duration=attempted.duration,
+        latency=latency,
     )
 
 

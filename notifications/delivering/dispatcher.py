@@ -22,6 +22,7 @@ from django.db import DataError, Error, IntegrityError
 
 from notifications import conf
 from notifications.core.databases import read_from_primary
+from notifications.core.tracing import trace_group
 from notifications.delivering.attempt import attempt
 from notifications.delivering.attempt_outcomes import Outcomes, Tally, build_dead_letter
 from notifications.delivering.claim import Claimer
@@ -134,7 +135,8 @@ class Dispatcher:
             pending.start(self._choose_providers(sendable, now))
             has_started = True
             while not session.stop() and session.writer.can_continue() and (group := pending.take_next()):
-                self._deliver(group)
+                with trace_group(group.provider.channel, group.provider.name, group.deliveries):
+                    self._deliver(group)
                 pending.finish_group()
                 if session.claimer.size.is_overdue(len(claimed), time.monotonic() - began):
                     break

@@ -237,6 +237,7 @@ def _queue(redirections: Sequence[Redirection], using: str, now: datetime) -> No
             facts.stored_address,
             recipient_id=row.recipient_id,
             score=row.score,
+            due_at=now,
         )
         for row, facts in redirections
     ]

@@ -21,6 +21,7 @@ from notifications.models.cluster import Cluster, cluster_or_default, get_cluste
 from notifications.models.delivery import Delivery
 from notifications.models.device import Device
 from notifications.models.escalation import EscalationEntry, EscalationPolicy, EscalationPolicyStep, EscalationRun
+from notifications.models.figure import Availability, Figure, FigureDelta, QueueSample
 from notifications.models.fingerprint import Fingerprint
 from notifications.models.heartbeat import Heartbeat
 from notifications.models.idempotent_request import IdempotentRequest
@@ -51,6 +52,7 @@ __all__ = [
     "Acknowledgement",
     "AddressConfirmation",
     "AttachedFile",
+    "Availability",
     "CanAlert",
     "CanDevice",
     "CanFault",
@@ -63,6 +65,8 @@ __all__ = [
     "EscalationPolicy",
     "EscalationPolicyStep",
     "EscalationRun",
+    "Figure",
+    "FigureDelta",
     "Fingerprint",
     "Heartbeat",
     "IdempotentRequest",
@@ -78,6 +82,7 @@ __all__ = [
     "PreferenceChange",
     "Presence",
     "PushSubscription",
+    "QueueSample",
     "Rota",
     "RotaLayer",
     "RotaMember",

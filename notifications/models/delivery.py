@@ -26,6 +26,7 @@ from notifications.models.notification import Notification, load_notifications
 from notifications.outcomes import WAITING, DeliveryState, Reason
 from notifications.storage import digest_items, outbox
 from notifications.storage.digest_items import DigestRemoval
+from notifications.storage.engine import read_time
 from notifications.storage.outbox import LostClaim, StateChange
 
 # ``outbox.WAITS_FOR_DIGEST_SQL`` for statements with joins and for the ORM.
@@ -235,7 +236,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             dead = dead.filter(settled_at__gte=since)
         return dead if until is None else dead.filter(settled_at__lt=until)
 
-    def reopen(self) -> int:
+    def reopen(self, now: datetime) -> int:
         """Start a new epoch of dead and unknown rows, without attempts or strikes; return the number of rows.
 
         The fence is kept.
@@ -246,7 +247,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             epoch=models.F("epoch") + 1,
             attempts=0,
             strikes=0,
-            due_at=None,
+            due_at=now,
             settled_at=None,
             tried_providers="",
         )
@@ -360,6 +361,7 @@ class Delivery(models.Model):
             row._state.db, row._state.adding = using, False
             row.__dict__.update(zip(outbox.CLAIMED_COLUMNS, values, strict=True))
             row.recipient_id = to_python(row.recipient_id)
+            row.due_at = read_time(row.due_at)
             rows.append(row)
         return rows
 
@@ -384,6 +386,18 @@ class Delivery(models.Model):
     def has_failed_before(self) -> bool:
         """Whether a provider has failed with the delivery before, as in ``outbox.HAS_FAILED_BEFORE``."""
         return self.attempts > 0 or bool(self.tried_providers) or self.reason in FAILURE_REASONS
+
+    @property
+    def since(self) -> datetime:
+        """The time at which it was first due, for its latency.
+
+        That is the end of its hold; without one, the time for which its notification was sent. The end of a hold is
+        stored until the delivery waits for a retry. So the wait of a retry counts, and so does the hold before it.
+        """
+        is_retry = self.attempts > 1 or self.tried_providers
+        if self.due_at is None or (is_retry and self.epoch == 0):
+            return self.notification.wanted_at
+        return self.due_at
 
     def list_tried_providers(self) -> list[str]:
         """Return the names of the providers that have failed with the delivery in this round, the first one first."""

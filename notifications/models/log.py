@@ -20,6 +20,7 @@ from notifications.core.addresses import describe_fault, mask_address
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models.append_only import AppendOnly, AppendOnlyQuerySet
 from notifications.models.delivery import Delivery
+from notifications.models.figure import BAND_NAMES
 from notifications.models.notification import Notification
 from notifications.models.unconstrained import UnconstrainedForeignKey
 from notifications.outcomes import Reason
@@ -28,7 +29,7 @@ from notifications.storage.insert import insert_log_rows
 
 class LogQuerySet(AppendOnlyQuerySet["NotificationLog"]):
     def append(self, rows: Iterable["NotificationLog"]) -> None:
-        """Insert any number of rows with their personal parts: one statement on PostgreSQL, a few on SQLite."""
+        """Insert any number of rows, personal parts and figures: one statement on PostgreSQL, a few on SQLite."""
         insert_log_rows(self.db, list(rows))
 
     def filter(self, *conditions: Any, **lookups: Any) -> Self:
@@ -110,6 +111,9 @@ class NotificationLog(AppendOnly):
 
     objects = LogQuerySet.as_manager()  # type: ignore[misc]
 
+    # append() counts the row in this band and, if it is a sent message, with these seconds of latency.
+    band: str = BAND_NAMES[0]
+    latency: float = 0.0
     # Set by the caller; append() stores them in the personal part.
     new_address: str = ""
     new_context: dict[str, Any] | None = None
@@ -148,6 +152,7 @@ class NotificationLog(AppendOnly):
             notification_id=notification.pk,
             correlation_id=str(notification.correlation_id),
             sent_at=now,
+            band=BAND_NAMES[notification.priority - 1],
             **fields,
         )
         event = NOTIFICATION_EVENTS.named(notification.event)

@@ -63,6 +63,8 @@ class Notification(models.Model):
     cancelled_at = models.DateTimeField(_("cancelled at"), null=True, blank=True)
     idempotency_key = models.CharField(_("idempotency key"), max_length=200, null=True, blank=True)
     idempotency_hash = models.CharField(_("idempotency hash"), max_length=64, blank=True)
+    # The span of send() as in W3C Trace Context, which the spans of its deliveries link to.
+    traceparent = models.CharField(_("trace parent"), max_length=55, null=True, blank=True, editable=False)
     # No constraint, so that deleting notifications does not search for those that escalate them.
     escalates = UnconstrainedForeignKey("self", verbose_name=_("escalates"), null=True, blank=True, db_index=False)
 

@@ -17,6 +17,7 @@ from notifications import conf
 from notifications.attachments import Attachment, get_total_size, validate_attachments
 from notifications.context import UNSTORABLE, decoded, encoded, encrypt_context, make_comparable, validated
 from notifications.core.encryption import check_encryption
+from notifications.core.tracing import make_traceparent
 from notifications.events import (
     BANDS,
     DIGESTS,
@@ -117,6 +118,7 @@ class Request:
             cancel_key=options.cancel_key or None,
             idempotency_key=options.idempotency_key or None,
             idempotency_hash=self.fingerprint if options.idempotency_key else "",
+            traceparent=make_traceparent(),
         )
 
     @property

@@ -68,10 +68,10 @@ def reopen(deliveries: DeliveryQuerySet, reason: str, actor: Any = None) -> list
     locked = (
         deliveries.filter(state__in=RESENDABLE_STATES).select_related("notification").select_for_update(of=("self",))
     )
-    rows = list(locked.order_by("pk"))
-    Delivery.objects.using(using).filter(pk__in=[row.pk for row in rows]).reopen()
+    rows, now = list(locked.order_by("pk")), clock.now(using)
+    Delivery.objects.using(using).filter(pk__in=[row.pk for row in rows]).reopen(now)
     text = mask_addresses(f"{_format_actor(actor)}{reason}")
-    kind, now = NotificationLog.Kind.RESENT, clock.now(using)
+    kind = NotificationLog.Kind.RESENT
     log = [NotificationLog.for_delivery(row, kind, now, reason=Reason.RETRIED, error_message=text) for row in rows]
     NotificationLog.objects.using(using).append(log)
     return rows

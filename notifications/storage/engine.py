@@ -178,13 +178,20 @@ class Engine(ABC):
 
     @abstractmethod
     def insert_with_details(
-        self, table: str, columns: Sequence[Column], details_table: str, key: str, details: Sequence[Column]
+        self,
+        table: str,
+        columns: Sequence[Column],
+        details_table: str,
+        key: str,
+        details: Sequence[Column],
+        further: tuple[str, Sequence[Any]] | None = None,
     ) -> None:
         """Insert rows, and for some of them a row in another table that refers to them.
 
         :param columns: the columns of the table, without its primary key ``id``; there is at least one row.
         :param key: the column of the other table that refers to ``id``.
         :param details: the other columns of that table. Rows without details have None in all of them.
+        :param further: an INSERT of other rows with its parameters. On PostgreSQL it is a part of the same statement.
         """
 
     @abstractmethod

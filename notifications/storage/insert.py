@@ -19,6 +19,7 @@ from django.db.models import DateTimeField
 
 from notifications.core import clock
 from notifications.storage.engine import LITERALS, Column, Engine, InsertTarget, get_engine
+from notifications.storage.figures import build_deltas
 
 # At most this number of deliveries is inserted by one statement with their notification.
 MAX_INSERT_ROWS = 50
@@ -137,7 +138,10 @@ def _fields(model: str) -> list[Any]:
 
 
 def insert_log_rows(using: str, rows: Sequence[Any]) -> None:
-    """Insert rows of ``NotificationLog``, each with its ``new_address`` and ``new_context`` as its personal part."""
+    """Insert rows of ``NotificationLog``, each with its ``new_address`` and ``new_context`` as its personal part.
+
+    Their figures are inserted with them, so that counters always agree with the log.
+    """
     if not rows:
         return
     engine = get_engine(using)
@@ -154,7 +158,9 @@ def insert_log_rows(using: str, rows: Sequence[Any]) -> None:
         addresses.append(row.new_address if is_personal else None)
         contexts.append(context if is_personal else None)
     details = [Column("address", "text", addresses), Column("context_data", "jsonb", contexts)]
-    engine.insert_with_details("klaxon_notificationlog", columns, "klaxon_logpersonal", "log_id", details)
+    engine.insert_with_details(
+        "klaxon_notificationlog", columns, "klaxon_logpersonal", "log_id", details, build_deltas(using, rows)
+    )
 
 
 @cache

@@ -30,7 +30,7 @@ OVERDUE_AFTER = timedelta(hours=1)
 # The columns that delivering needs.
 CLAIMED_COLUMNS = (
     "id", "notification_id", "channel", "recipient_id", "recipient_key", "address", "state", "reason", "score",
-    "attempts", "strikes", "owner", "fence", "epoch", "provider", "tried_providers",
+    "attempts", "strikes", "owner", "fence", "epoch", "provider", "tried_providers", "due_at",
 )  # fmt: skip
 MAX_SUSPECTS = 1000
 # A provider has failed with the delivery before, so the delivery itself may be the cause of the failure.
@@ -204,7 +204,7 @@ def _release(using: str, condition: str, due: datetime, limit: int) -> int:
             SELECT id AS due_id FROM {TABLE} WHERE {condition} AND due_at <= %s
             ORDER BY due_at LIMIT %s {engine.skip_locked}
         )
-        UPDATE {TABLE} SET state = 'ready', due_at = NULL WHERE {condition} AND id IN (SELECT due_id FROM due)
+        UPDATE {TABLE} SET state = 'ready' WHERE {condition} AND id IN (SELECT due_id FROM due)
         RETURNING id"""  # noqa: S608
     return len(fetch_ids(engine, sql, [prepare_time(engine.connection, due), limit]))
 

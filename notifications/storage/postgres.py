@@ -93,9 +93,16 @@ class PostgresEngine(Engine):
                 cursor.execute(_insert_statement(target, len(rows)), [*chain.from_iterable(rows)])
 
     def insert_with_details(
-        self, table: str, columns: Sequence[Column], details_table: str, key: str, details: Sequence[Column]
+        self,
+        table: str,
+        columns: Sequence[Column],
+        details_table: str,
+        key: str,
+        details: Sequence[Column],
+        further: tuple[str, Sequence[Any]] | None = None,
     ) -> None:
-        """Insert into both tables with one statement."""
+        """Insert into all tables with one statement."""
+        further_sql, further_params = further or ("", ())
         names = ", ".join(column.name for column in columns)
         detail_names = ", ".join(column.name for column in details)
         aliases = [f"detail_{column.name}" for column in details]
@@ -107,11 +114,11 @@ class PostgresEngine(Engine):
                 FROM unnest({", ".join(arrays)}) AS new_rows({names}, {", ".join(aliases)})
             ), written AS (
                 INSERT INTO {table} (id, {names}) SELECT new_id, {names} FROM numbered
-            )
+            ){f", further AS ({further_sql})" if further_sql else ""}
             INSERT INTO {details_table} ({key}, {detail_names})
             SELECT new_id, {casts} FROM numbered WHERE {aliases[0]} IS NOT NULL"""  # noqa: S608
         with self.connection.cursor() as cursor:
-            cursor.execute(sql, [postgres_array(column.values) for column in (*columns, *details)])
+            cursor.execute(sql, [*(postgres_array(column.values) for column in (*columns, *details)), *further_params])
 
     def python_order(self, column: str) -> Any:
         """Return the order of the characters' codes; the default collation may have another."""

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from notifications.events import BANDS, NotificationPriority
-from notifications.storage.engine import get_engine, read_time
+from notifications.storage.engine import get_engine, prepare_time, read_time
 from notifications.storage.outbox import WAITS_ALONE_SQL, WAITS_FOR_DIGEST_SQL
 
 MAX_COUNTED = 50_000
@@ -82,3 +82,40 @@ OLDEST_SQL = f"""
             )
         ),
         (SELECT due_at FROM klaxon_delivery WHERE {CONDITIONS["waiting"]} ORDER BY due_at LIMIT 1)"""  # noqa: S608
+
+
+# For each score, the time since which the longest due delivery is due. A ready one has the time at which it became due,
+# or none if it was never held.
+READY_SINCE_SQL = f"""
+    SELECT score, MIN(COALESCE(due_at, CASE WHEN send_at > created_at THEN send_at ELSE created_at END))
+    FROM (
+        SELECT score, due_at, notification_id FROM klaxon_delivery WHERE {CONDITIONS["ready"]} ORDER BY id {LIMIT}
+    ) AS ready JOIN klaxon_notification ON klaxon_notification.id = notification_id
+    GROUP BY score"""  # noqa: S608
+WAITING_SINCE_SQL = f"""
+    SELECT score, MIN(due_at) FROM (
+        SELECT score, due_at FROM klaxon_delivery WHERE {CONDITIONS["waiting"]} AND due_at <= %s ORDER BY due_at {LIMIT}
+    ) AS waiting GROUP BY score"""  # noqa: S608
+
+
+def find_band(score: int) -> str:
+    """Return the name of the band that a score is in."""
+    return next(item.name.lower() for item, (low, high) in BANDS.items() if low <= score <= high)
+
+
+def measure_delays(using: str, now: datetime) -> dict[str, float]:
+    """Return for each band by how many seconds its oldest due delivery is late; 0 if none is due.
+
+    Of the ready ones, it reads the oldest :data:`MAX_COUNTED`, and of those that wait for a time, those that are due.
+    """
+    engine = get_engine(using)
+    at = prepare_time(engine.connection, now)
+    delays = dict.fromkeys(BAND_NAMES, 0.0)
+    with engine.connection.cursor() as cursor:
+        for sql, params in ((READY_SINCE_SQL, []), (WAITING_SINCE_SQL, [at])):
+            cursor.execute(sql, params)
+            for score, since in cursor.fetchall():
+                band, moment = find_band(score), read_time(since)
+                if moment is not None:
+                    delays[band] = max(delays[band], (now - moment).total_seconds())
+    return delays

@@ -99,7 +99,13 @@ class SQLiteEngine(Engine):
                 _insert_in_batches(cursor, target, rows)
 
     def insert_with_details(
-        self, table: str, columns: Sequence[Column], details_table: str, key: str, details: Sequence[Column]
+        self,
+        table: str,
+        columns: Sequence[Column],
+        details_table: str,
+        key: str,
+        details: Sequence[Column],
+        further: tuple[str, Sequence[Any]] | None = None,
     ) -> None:
         """Insert the first row with a key that SQLite chooses.
 
@@ -120,6 +126,8 @@ class SQLiteEngine(Engine):
                     detail_rows.append((row_key, *row))
             _insert_in_batches(cursor, InsertTarget(table, ("id", *names)), rows)
             _insert_in_batches(cursor, InsertTarget(details_table, (key, *detail_names)), detail_rows)
+            if further:
+                cursor.execute(*further)
 
     def python_order(self, column: str) -> Any:
         return column

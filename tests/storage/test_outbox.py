@@ -240,7 +240,7 @@ def test_a_reopened_row_starts_a_new_epoch_and_keeps_its_fence(now):
     queue(1)
     [row] = claim(now)
     settle(row, now, DeliveryState.DEAD)
-    assert Delivery.objects.all().reopen() == 1
+    assert Delivery.objects.all().reopen(now) == 1
     row.refresh_from_db()
     assert (row.state, row.epoch, row.attempts, row.strikes, row.fence) == ("ready", 1, 0, 0, 1)
     assert row.idempotency_key == f"{row.pk}-1"
@@ -250,7 +250,7 @@ def test_a_sent_row_is_never_reopened(now):
     queue(1)
     [row] = claim(now)
     settle(row, now)
-    assert Delivery.objects.all().reopen() == 0
+    assert Delivery.objects.all().reopen(now) == 0
 
 
 @pytest.mark.parametrize(
