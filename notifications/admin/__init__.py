@@ -10,6 +10,7 @@ except (LookupError, ValueError):
 else:
     from notifications.admin import (
         acknowledgement,
+        analytics,
         api_key,
         can_state,
         cluster,
@@ -35,6 +36,7 @@ else:
 
     __all__ = [
         "acknowledgement",
+        "analytics",
         "api_key",
         "can_state",
         "cluster",

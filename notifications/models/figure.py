@@ -37,6 +37,9 @@ class FigureColumns(models.Model):
     class Kind(models.TextChoices):
         ATTEMPT = "attempt", _("attempt")
         DROP = "drop", _("drop")
+        # Digests and batches that were made, and the deliveries in them. The outcome is the kind of digest.
+        DIGEST = "digest", _("digest")
+        MERGED = "merged", _("merged")
 
     hour = models.DateTimeField(_("hour"))
     cluster = UnconstrainedForeignKey(

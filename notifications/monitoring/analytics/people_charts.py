@@ -1,0 +1,136 @@
+"""Charts of what people get and do: digests, escalations and campaigns."""
+
+from collections.abc import Sequence
+from math import ceil
+
+from django.utils.formats import date_format, number_format
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+
+from notifications.models import TrackingFigure
+from notifications.monitoring.analytics.chart import (
+    Chart,
+    Table,
+    format_count,
+    format_duration,
+    format_percentage,
+    get_percentage,
+)
+from notifications.monitoring.analytics.load import Data
+from notifications.monitoring.charts import Bar, Series, choose_ticks, draw_bars, draw_columns
+
+Metric = TrackingFigure.Metric
+MAX_BARS, MAX_ROWS = 10, 200
+
+
+def chart_digests(data: Data) -> Chart:
+    """The digests and batches that were made, and their items."""
+    window = data.window
+    made, items = [0] * len(window.steps), [0] * len(window.steps)
+    for hour in data.hours:
+        step = window.find_step(hour.hour)
+        if step is not None:
+            made[step] += hour.digests
+            items[step] += hour.items
+    title = _("Digests and batches")
+    summary = _("None was made.")
+    if total := sum(made):
+        summary = _("{made} were made, with {mean} items on average.").format(
+            made=format_count(total), mean=number_format(sum(items) / total, 1)
+        )
+    series = [Series(_("made"), made)]
+    drawing = draw_columns("digests", title, summary, series, choose_ticks(window.labels)) if total else ""
+    rows = [
+        (step, number, count, round(count / number, 2))
+        for step, number, count in zip(window.steps, made, items, strict=True)
+        if number
+    ]
+    headings = [_("Hour") if window.is_hourly else _("Day"), _("Made"), _("Items"), _("Items on average")]
+    return Chart("digests", title, summary, Table(headings, rows), drawing)
+
+
+def chart_escalations(data: Data) -> Chart:
+    """The escalations that began, and the time until somebody acknowledged them."""
+    window = data.window
+    steps = len(window.steps)
+    acknowledged, others = [0] * steps, [0] * steps
+    times: list[list[float]] = [[] for _step in range(steps)]
+    for run in data.runs:
+        step = window.find_step(run.started_at)
+        if step is None:
+            continue
+        if run.acknowledged_at is None:
+            others[step] += 1
+        else:
+            acknowledged[step] += 1
+            times[step].append((run.acknowledged_at - run.started_at).total_seconds())
+    title = _("Escalations")
+    summary = _("None began.")
+    if data.runs:
+        summary = _("{total} began, and {acknowledged} of them were acknowledged.").format(
+            total=format_count(len(data.runs)), acknowledged=format_count(sum(acknowledged))
+        )
+    if everything := sorted(second for one in times for second in one):
+        spread = _("Half of these were acknowledged within {median}, and 90 % within {high}.")
+        median, high = (format_duration(get_quantile(everything, share)) for share in (0.5, 0.9))
+        summary = f"{summary} {spread.format(median=median, high=high)}"
+    series = [Series(_("acknowledged"), acknowledged), Series(_("not acknowledged"), others)]
+    drawing = draw_columns("escalations", title, summary, series, choose_ticks(window.labels)) if data.runs else ""
+    rows = []
+    for place, step in enumerate(window.steps):
+        if acknowledged[place] or others[place]:
+            ordered = sorted(times[place])
+            quantiles = [round(get_quantile(ordered, share), 1) if ordered else None for share in (0.5, 0.9)]
+            rows.append((step, acknowledged[place] + others[place], acknowledged[place], *quantiles))
+    headings = [
+        _("Hour") if window.is_hourly else _("Day"),
+        _("Began"),
+        _("Acknowledged"),
+        _("Median until then (s)"),
+        _("90 % until then (s)"),
+    ]
+    note = ""
+    if data.runs_since is not None:
+        since = date_format(data.runs_since.astimezone(window.zone), "SHORT_DATETIME_FORMAT")
+        note = _("There are too many to count all of them. Those that began before {since} are missing.").format(
+            since=since
+        )
+    legend = [one.label for one in series]
+    return Chart("escalations", title, summary, Table(headings, rows), drawing, legend, note=note)
+
+
+def chart_campaigns(data: Data) -> Chart:
+    """The campaigns with the most deliveries, and what recipients did."""
+    ranked = sorted(data.campaigns.items(), key=lambda item: (-item[1].get(Metric.SENT, 0), item[0]))
+    title = _("Campaigns")
+    summary = _("Nothing was sent for a campaign.")
+    if ranked:
+        summary = _("The shares of the sent deliveries that people clicked, that they only opened, and the others.")
+    bars = []
+    for name, counts in ranked[:MAX_BARS]:
+        sent, opened, clicked = (counts.get(metric, 0) for metric in (Metric.SENT, Metric.OPENED, Metric.CLICKED))
+        if sent:
+            text = _("{sent} sent, {opened} opened").format(
+                sent=format_count(sent), opened=format_percentage(get_percentage(opened, sent), 0)
+            )
+            # A click proves that the message was opened, even if images are blocked.
+            parts = [100 * clicked / sent, 100 * max(opened - clicked, 0) / sent]
+            bars.append(Bar(name, text, parts))
+    rows = [
+        (name, *(counts.get(metric, 0) for metric in Metric), *_get_rates(counts)) for name, counts in ranked[:MAX_ROWS]
+    ]
+    rates = [_("Opened (%)"), _("Clicked (%)")]
+    headings = [_("Campaign"), *(capfirst(str(metric.label)) for metric in Metric), *rates]
+    drawing = draw_bars("campaigns", title, summary, bars, 100) if bars else ""
+    note = _("By days of the site.") if ranked else ""
+    return Chart("campaigns", title, summary, Table(headings, rows), drawing, [_("clicked"), _("only opened")], note=note)
+
+
+def get_quantile(ordered: Sequence[float], share: float) -> float:
+    """Return the smallest value that at least this share of the values does not exceed (nearest rank)."""
+    return ordered[max(ceil(share * len(ordered)) - 1, 0)]
+
+
+def _get_rates(counts: dict[str, int]) -> list[float | None]:
+    sent = counts.get(Metric.SENT, 0)
+    return [get_percentage(counts.get(metric, 0), sent) for metric in (Metric.OPENED, Metric.CLICKED)]

@@ -1,0 +1,74 @@
+"""The time that a report is about, and its steps: hours of a day, or days."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import cached_property
+
+from django.utils.formats import date_format, get_format
+from django.utils.translation import gettext_lazy as _
+
+HOUR = timedelta(hours=1)
+DAYS = {"24h": 1, "7d": 7, "30d": 30, "90d": 90}
+CHOICES = [("24h", _("24 hours")), ("7d", _("7 days")), ("30d", _("30 days")), ("90d", _("90 days"))]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The time from ``since`` to ``until``, both aware and in UTC. ``until`` is the end of the current hour.
+
+    :param zone: the time zone of the reader, whose days and hours count.
+    """
+
+    key: str
+    since: datetime
+    until: datetime
+    zone: tzinfo
+
+    @property
+    def is_hourly(self) -> bool:
+        """Whether a step is an hour; otherwise it is a day."""
+        return self.key == "24h"
+
+    @cached_property
+    def steps(self) -> list[datetime] | list[date]:
+        """The hours in the time zone of the reader, or the days."""
+        if self.is_hourly:
+            return [(self.since + number * HOUR).astimezone(self.zone) for number in range(24)]
+        return [self.first_day + timedelta(days=number) for number in range(DAYS[self.key])]
+
+    @property
+    def first_day(self) -> date:
+        return self.since.astimezone(self.zone).date()
+
+    @property
+    def last_day(self) -> date:
+        return (self.until - HOUR).astimezone(self.zone).date()
+
+    def find_step(self, at: datetime) -> int | None:
+        """Return the index of the step that a time belongs to; None if it is outside the window."""
+        if not self.since <= at < self.until:
+            return None
+        if self.is_hourly:
+            return (at - self.since) // HOUR
+        return min((at.astimezone(self.zone).date() - self.first_day).days, len(self.steps) - 1)
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """The steps as short texts in the active language."""
+        if self.is_hourly:
+            return [date_format(step, "TIME_FORMAT") for step in self.steps]
+        # The short name of the month, in the order of the language.
+        pattern = get_format("MONTH_DAY_FORMAT").replace("F", "M")
+        return [date_format(step, pattern) for step in self.steps]
+
+
+def make_window(key: str, now: datetime, zone: tzinfo) -> Window:
+    """Return the last 24 hours up to the end of the current one, or today and the days before it.
+
+    :param key: one of :data:`CHOICES`.
+    """
+    until = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) + HOUR
+    if key == "24h":
+        return Window(key, until - 24 * HOUR, until, zone)
+    first = now.astimezone(zone).date() - timedelta(days=DAYS[key] - 1)
+    return Window(key, datetime.combine(first, time.min, zone).astimezone(UTC), until, zone)
