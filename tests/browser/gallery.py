@@ -293,6 +293,19 @@ def fill_overview(user, cluster, now):
         for _index in range(number)
     )  # fmt: skip
     return {"admin-overview": (reverse("admin:app_list", args=["klaxon"]), None)}
+def fill_analytics(cluster, now):
+    """Store figures, and return the pages of the charts."""
+    from django.urls import reverse
+
+    from tests.monitoring.analytics_data import fill_figures
+
+    fill_figures(cluster, now)
+    page = reverse("admin:klaxon_analytics")
+    return {"admin-analytics": (page, None), "admin-analytics-tables": (f"{page}?window=7d", open_tables)}
+
+
+def open_tables(page):
+    page.evaluate("document.querySelectorAll('.klaxon-card details').forEach((one) => { one.open = true })")
 
 
 def fill():
@@ -400,6 +413,7 @@ def fill():
         **fill_webhooks(user, cluster, now),
         **fill_rotas(user, cluster, now),
         **fill_overview(user, cluster, now),
+        **fill_analytics(cluster, now),
     }
 
 

@@ -36,10 +36,8 @@ class HourFigures(NamedTuple):
 class Run(NamedTuple):
     """An escalation. ``acknowledged_at`` is the time of the first acknowledgement; None if there was none."""
 
-    pk: int
     started_at: datetime
     cluster_id: Any
-    state: str
     acknowledged_at: datetime | None
 
 
@@ -85,13 +83,14 @@ def load(window: Window, now: datetime, cluster_id: Any = None) -> Data:
 
 
 def _load_hours(figures: Any) -> list[HourFigures]:
-    rows = figures.order_by("hour").values_list(
-        "hour",
-        Sum("count", filter=Q(kind=Kind.ATTEMPT, outcome=SENT), default=0),
-        Sum("count", filter=Q(kind=Kind.ATTEMPT) & ~Q(outcome=SENT), default=0),
-        Sum("count", filter=Q(kind=Kind.DIGEST), default=0),
-        Sum("count", filter=Q(kind=Kind.MERGED), default=0),
-    )
+    conditions = {
+        "sent": Q(kind=Kind.ATTEMPT, outcome=SENT),
+        "failed": Q(kind=Kind.ATTEMPT) & ~Q(outcome=SENT),
+        "digests": Q(kind=Kind.DIGEST),
+        "items": Q(kind=Kind.MERGED),
+    }
+    sums = {name: Sum("count", filter=condition, default=0) for name, condition in conditions.items()}
+    rows = figures.order_by("hour").values("hour").annotate(**sums).values_list("hour", *conditions)
     return [HourFigures(*row) for row in rows]
 
 
@@ -106,7 +105,7 @@ def _load_runs(window: Window, cluster_id: Any) -> tuple[list[Run], datetime | N
     newest = EscalationRun.objects.order_by("-pk").values("pk")[:MAX_RUNS]
     first = Min("entries__at", filter=Q(entries__kind=EscalationEntry.Kind.ACKNOWLEDGED))
     found = EscalationRun.objects.filter(pk__in=newest, started_at__gte=window.since, started_at__lt=window.until)
-    rows = found.values_list("pk", "started_at", "notification__cluster", "state", first).order_by("pk")
+    rows = found.annotate(first=first).order_by("pk").values_list("started_at", "notification__cluster", "first")
     runs = [Run(*row) for row in rows]
     since = runs[0].started_at if len(runs) == MAX_RUNS else None
     return [run for run in runs if cluster_id in (None, run.cluster_id)], since
