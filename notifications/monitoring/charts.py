@@ -2,7 +2,7 @@
 
 A chart is as wide as its page: positions along the x axis are percentages, and heights are pixels, so text keeps its
 size. The parts of a chart differ by pattern or dashes and not by colour alone. Colours come from the style sheet, by the
-classes ``klaxon-part-1`` to ``klaxon-part-4``. In languages that are written from right to left, charts are mirrored.
+classes ``klaxon-part-1`` to ``klaxon-part-5``. In languages that are written from right to left, charts are mirrored.
 
 The functions are pure, but for the active language. They take texts that are already translated.
 """
@@ -23,7 +23,7 @@ PUNCH_ROW, PUNCH_LEFT, MAX_RADIUS, MIN_RADIUS = 22, 14, 6.0, 1.2
 # The width of the coordinates of lines, which are stretched to the width of the page.
 WIDTH = 1000
 MAX_LABEL = 34
-PARTS = 4
+FACTORS = (1, 2, 3, 4, 6, 8, 10)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def draw_lines(key: str, title: str, description: str, series: Sequence[Series],
         TOP, PLOT, WIDTH, PLOT, lines,
     )  # fmt: skip
     labels = _draw_ticks((100 * tick.index / last, tick.label) for tick in ticks)
-    return _wrap(key, title, description, TOP + PLOT + BOTTOM, [_draw_grid(top), inner, _draw_levels(top), labels])
+    return _wrap(key, title, description, TOP + PLOT + BOTTOM, [_draw_grid(top), inner, _draw_levels(top), labels], top)
 
 
 def draw_columns(key: str, title: str, description: str, series: Sequence[Series], ticks: Sequence[Tick]) -> SafeString:
@@ -105,27 +105,34 @@ def draw_columns(key: str, title: str, description: str, series: Sequence[Series
                 shapes.append(_draw_box(number, place * step + gap / 2, step - gap, bottom - height, height))
             base += height
     labels = _draw_ticks(((tick.index + 0.5) * step, tick.label) for tick in ticks)
-    return _wrap(key, title, description, TOP + PLOT + BOTTOM, [_draw_grid(top), *shapes, _draw_levels(top), labels])
+    parts = [_draw_grid(top), *shapes, _draw_levels(top), labels]
+    return _wrap(key, title, description, TOP + PLOT + BOTTOM, parts, top)
 
 
 def draw_bars(
-    key: str, title: str, description: str, bars: Sequence[Bar], scale: float | None = None, marks: Sequence[Mark] = ()
+    key: str,
+    title: str,
+    description: str,
+    bars: Sequence[Bar],
+    scale: float | None = None,
+    marks: Sequence[Mark] = (),
+    looks: Sequence[int] = (1, 2, 3, 4),
 ) -> SafeString:
     """Return a chart with a bar for each row.
 
     :param scale: the length of a bar that fills the width; by default the longest one. Longer bars are cut.
+    :param looks: the numbers of the patterns of the parts.
     """
     scale = scale or max((sum(bar.parts) for bar in bars), default=0) or 1
     height = BAR_ROW * len(bars) + (BOTTOM if marks else 0)
     shapes = []
     for row, bar in enumerate(bars):
-        shapes.append(_draw_bar(row * BAR_ROW, bar, scale))
-    for mark in marks:
-        place = 100 * mark.value / scale
-        x = _mirror(place)
-        shapes.append(
-            format_html('<line class="klaxon-mark" x1="{}%" x2="{}%" y1="0" y2="{}"/>', x, x, height - BOTTOM + 4)
-        )
+        shapes.append(_draw_bar(row * BAR_ROW, bar, scale, looks))
+        top = row * BAR_ROW + BAR_TOP
+        for mark in marks:
+            x = _mirror(100 * mark.value / scale)
+            line = '<line class="klaxon-mark" x1="{}%" x2="{}%" y1="{}" y2="{}"/>'
+            shapes.append(format_html(line, x, x, top - 2, top + BAR_HEIGHT + 2))
     labels = _draw_ticks(((100 * mark.value / scale, mark.label) for mark in marks), height - 6)
     return _wrap(key, title, description, height, [*shapes, labels])
 
@@ -166,11 +173,13 @@ def draw_sample(number: int, is_line: bool) -> SafeString:
 
 def draw_patterns() -> SafeString:
     """Return the patterns of the parts. Each page with charts contains them once, before the charts."""
+    hatch = '<path d="M-1 1 1-1M0 6 6 0M5 7 7 5" class="klaxon-ink-line"/>'
     kinds = (
         '<rect width="6" height="6" class="klaxon-ink"/>',
-        '<path d="M-1 1 1-1M0 6 6 0M5 7 7 5" class="klaxon-ink-line"/>',
+        hatch,
         '<circle cx="2" cy="2" r="1.3" class="klaxon-ink"/>',
         "",
+        hatch,
     )
     patterns = format_html_join(
         "",
@@ -184,11 +193,11 @@ def draw_patterns() -> SafeString:
 
 
 def round_up(value: float) -> float:
-    """Return the smallest of 1, 2, 5, 10, 20, 50 and so on that is not below a value."""
+    """Return the smallest of 1, 2, 3, 4, 6, 8, 10, 20 and so on that is not below a value."""
     if value <= 1:
         return 1
     power = 10 ** floor(log10(value))
-    return next(factor * power for factor in (1, 2, 5, 10) if value <= factor * power)
+    return next(factor * power for factor in FACTORS if value <= factor * power)
 
 
 def choose_ticks(labels: Sequence[str], most: int = 5) -> list[Tick]:
@@ -202,11 +211,15 @@ def shorten(label: str) -> str:
     return label if len(label) <= MAX_LABEL else f"{label[: MAX_LABEL - 1]}…"
 
 
-def _wrap(key: str, title: str, description: str, height: float, parts: Iterable[str]) -> SafeString:
+def _wrap(
+    key: str, title: str, description: str, height: float, parts: Iterable[str], top: float | None = None
+) -> SafeString:
+    """Return the SVG. With a highest level, it leaves room for the labels of the y axis before it."""
+    room = "" if top is None else " klaxon-axis-3" if top < 1000 else " klaxon-axis-6" if top < 10**6 else " klaxon-axis-9"
     return format_html(
-        '<svg class="klaxon-plot" id="{0}-chart" role="img" aria-labelledby="{0}-title" aria-describedby="{0}-desc" '
+        '<svg class="klaxon-plot{5}" role="img" aria-labelledby="{0}-title" aria-describedby="{0}-desc" '
         'width="100%" height="{1}"><title id="{0}-title">{2}</title><desc id="{0}-desc">{3}</desc>{4}</svg>',
-        key, height, title, description, format_html_join("", "{}", ((part,) for part in parts)),
+        key, height, title, description, format_html_join("", "{}", ((part,) for part in parts)), room,
     )  # fmt: skip
 
 
@@ -216,10 +229,11 @@ def _draw_grid(top: float) -> SafeString:
 
 
 def _draw_levels(top: float) -> SafeString:
-    """Return the labels of the y axis, which lie on the lines of the chart."""
-    return format_html_join(
-        "", "{}", ((_draw_text(0, y - 4, number_format(level, force_grouping=True)),) for level, y in _list_levels(top))
-    )
+    """Return the labels of the y axis, which end before the lines of the grid begin."""
+    element = '<text x="{}%" y="{}" dx="{}" text-anchor="end">{}</text>'
+    x, distance = _mirror(0), 6 if get_language_bidi() else -6
+    rows = ((x, _number(y + 4), distance, number_format(level, force_grouping=True)) for level, y in _list_levels(top))
+    return format_html_join("", element, rows)
 
 
 def _list_levels(top: float) -> list[tuple[float, float]]:
@@ -232,7 +246,7 @@ def _draw_ticks(ticks: Iterable[tuple[float, str]], y: float = TOP + PLOT + BOTT
     """Return the labels below the x axis. Those at the ends stay inside the chart."""
 
     def choose_anchor(place: float) -> str:
-        return "start" if place < 6 else "end" if place > 94 else "middle"
+        return "start" if place < 2 else "end" if place > 98 else "middle"
 
     return format_html_join("", "{}", ((_draw_text(place, y, label, choose_anchor(place)),) for place, label in ticks))
 
@@ -242,14 +256,14 @@ def _draw_text(place: float, y: float, text: str, anchor: str = "start") -> Safe
     return format_html(element, _mirror(place), _number(y), anchor, text)
 
 
-def _draw_bar(y: float, bar: Bar, scale: float) -> SafeString:
+def _draw_bar(y: float, bar: Bar, scale: float, looks: Sequence[int]) -> SafeString:
     shapes = [
         _draw_text(0, y + 14, shorten(bar.label)),
         _draw_text(100, y + 14, bar.text, "end"),
         format_html('<rect class="klaxon-track" width="100%" y="{}" height="{}"/>', y + BAR_TOP, BAR_HEIGHT),
     ]
     start = 0.0
-    for number, part in enumerate(bar.parts, 1):
+    for number, part in zip(looks, bar.parts, strict=False):
         length = min(100 * part / scale, 100 - start)
         if length > 0:
             shapes.append(_draw_box(number, start, length, y + BAR_TOP, BAR_HEIGHT))

@@ -1,7 +1,7 @@
 """What all charts of a report have in common: texts, a drawing, and a table with the same values."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from math import floor
 from typing import Any
@@ -37,6 +37,7 @@ class Chart:
     :param summary: one or two sentences with what it shows.
     :param drawing: the SVG; empty if there is nothing to show.
     :param legend: the labels of its parts.
+    :param looks: the numbers of the patterns of the parts.
     :param note: what the reader must know about the numbers.
     """
 
@@ -48,12 +49,14 @@ class Chart:
     legend: Sequence[str] = ()
     has_lines: bool = False
     note: str = ""
-    is_wide: bool = field(default=False)
+    looks: Sequence[int] = (1, 2, 3, 4)
+    is_wide: bool = False
 
     @property
     def samples(self) -> list[tuple[SafeString, str]]:
         """The legend: the sample of each part and its label."""
-        return [(draw_sample(number, self.has_lines), label) for number, label in enumerate(self.legend, 1)]
+        pairs = zip(self.looks, self.legend, strict=False)
+        return [(draw_sample(number, self.has_lines), label) for number, label in pairs]
 
 
 def get_band_labels() -> dict[str, str]:

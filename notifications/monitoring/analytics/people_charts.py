@@ -17,10 +17,11 @@ from notifications.monitoring.analytics.chart import (
     get_percentage,
 )
 from notifications.monitoring.analytics.load import Data
-from notifications.monitoring.charts import Bar, Series, choose_ticks, draw_bars, draw_columns
+from notifications.monitoring.charts import Bar, Series, draw_bars, draw_columns
 
 Metric = TrackingFigure.Metric
 MAX_BARS, MAX_ROWS = 10, 200
+CAMPAIGN_LOOKS = (1, 5)
 
 
 def chart_digests(data: Data) -> Chart:
@@ -39,7 +40,7 @@ def chart_digests(data: Data) -> Chart:
             made=format_count(total), mean=number_format(sum(items) / total, 1)
         )
     series = [Series(_("made"), made)]
-    drawing = draw_columns("digests", title, summary, series, choose_ticks(window.labels)) if total else ""
+    drawing = draw_columns("digests", title, summary, series, window.ticks) if total else ""
     rows = [
         (step, number, count, round(count / number, 2))
         for step, number, count in zip(window.steps, made, items, strict=True)
@@ -75,7 +76,7 @@ def chart_escalations(data: Data) -> Chart:
         median, high = (format_duration(get_quantile(everything, share)) for share in (0.5, 0.9))
         summary = f"{summary} {spread.format(median=median, high=high)}"
     series = [Series(_("acknowledged"), acknowledged), Series(_("not acknowledged"), others)]
-    drawing = draw_columns("escalations", title, summary, series, choose_ticks(window.labels)) if data.runs else ""
+    drawing = draw_columns("escalations", title, summary, series, window.ticks) if data.runs else ""
     rows = []
     for place, step in enumerate(window.steps):
         if acknowledged[place] or others[place]:
@@ -121,9 +122,9 @@ def chart_campaigns(data: Data) -> Chart:
     ]
     rates = [_("Opened (%)"), _("Clicked (%)")]
     headings = [_("Campaign"), *(capfirst(str(metric.label)) for metric in Metric), *rates]
-    drawing = draw_bars("campaigns", title, summary, bars, 100) if bars else ""
-    note = _("By days of the site.") if ranked else ""
-    return Chart("campaigns", title, summary, Table(headings, rows), drawing, [_("clicked"), _("only opened")], note=note)
+    drawing = draw_bars("campaigns", title, summary, bars, 100, looks=CAMPAIGN_LOOKS) if bars else ""
+    legend, more = [_("clicked"), _("only opened")], {"looks": CAMPAIGN_LOOKS, "is_wide": True}
+    return Chart("campaigns", title, summary, Table(headings, rows), drawing, legend, **more)
 
 
 def get_quantile(ordered: Sequence[float], share: float) -> float:

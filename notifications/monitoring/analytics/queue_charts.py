@@ -2,7 +2,6 @@
 
 from datetime import datetime, timedelta
 
-from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from notifications.models.figure import BAND_NAMES
@@ -15,7 +14,8 @@ from notifications.monitoring.analytics.chart import (
     get_percentage,
 )
 from notifications.monitoring.analytics.load import DEPTH_SPAN, Data
-from notifications.monitoring.charts import Bar, Mark, Series, choose_ticks, draw_bars, draw_lines
+from notifications.monitoring.analytics.window import choose_hours
+from notifications.monitoring.charts import Bar, Mark, Series, draw_bars, draw_lines
 
 STEP = timedelta(minutes=15)
 STEPS = DEPTH_SPAN // STEP
@@ -29,11 +29,14 @@ BAD_SCALE = 0.2
 
 def chart_depth(data: Data, now: datetime) -> Chart:
     """The number of ready deliveries by band in the last 24 hours: the highest in each quarter of an hour."""
-    first = now - DEPTH_SPAN
-    columns = {band: [None] * STEPS for band in BAND_NAMES}  # type: dict[str, list[int | None]]
+    # The last quarter of an hour is the current one.
+    first = now.replace(minute=now.minute // 15 * 15, second=0, microsecond=0) + STEP - DEPTH_SPAN
+    columns: dict[str, list[int | None]] = {band: [None] * STEPS for band in BAND_NAMES}
     dead: list[int | None] = [None] * STEPS
     for sample in data.samples:
-        step = min(max((sample.minute - first) // STEP, 0), STEPS - 1)
+        step = (sample.minute - first) // STEP
+        if not 0 <= step < STEPS:
+            continue
         for band, values in columns.items():
             values[step] = max(values[step] or 0, getattr(sample, f"ready_{band}"))
         dead[step] = sample.dead
@@ -43,8 +46,7 @@ def chart_depth(data: Data, now: datetime) -> Chart:
     title = _("Depth of the queue in the last 24 hours")
     summary = _("The deliveries that are ready to be sent, by band; at most {most}.").format(most=format_count(most))
     series = [Series(labels[band], values) for band, values in columns.items()]
-    ticks = choose_ticks([date_format(time, "TIME_FORMAT") for time in times])
-    drawing = draw_lines("depth", title, summary, series, ticks) if data.samples else ""
+    drawing = draw_lines("depth", title, summary, series, choose_hours(times)) if data.samples else ""
     rows = [row for row in zip(times, *columns.values(), dead, strict=True) if row[-1] is not None]
     table = Table([_("From"), *(one.label.capitalize() for one in series), _("Dead")], rows)
     note = _("The highest number in each quarter of an hour. Where a line has a gap, nothing was measured.")

@@ -1,13 +1,18 @@
 """The time that a report is about, and its steps: hours of a day, or days."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import cached_property
+from typing import Any
 
 from django.utils.formats import date_format, get_format
 from django.utils.translation import gettext_lazy as _
 
+from notifications.monitoring.charts import Tick, choose_ticks
+
 HOUR = timedelta(hours=1)
+HOURS_PER_TICK = 6
 DAYS = {"24h": 1, "7d": 7, "30d": 30, "90d": 90}
 CHOICES = [("24h", _("24 hours")), ("7d", _("7 days")), ("30d", _("30 days")), ("90d", _("90 days"))]
 
@@ -30,7 +35,7 @@ class Window:
         return self.key == "24h"
 
     @cached_property
-    def steps(self) -> list[datetime] | list[date]:
+    def steps(self) -> Sequence[Any]:
         """The hours in the time zone of the reader, or the days."""
         if self.is_hourly:
             return [(self.since + number * HOUR).astimezone(self.zone) for number in range(24)]
@@ -52,14 +57,23 @@ class Window:
             return (at - self.since) // HOUR
         return min((at.astimezone(self.zone).date() - self.first_day).days, len(self.steps) - 1)
 
-    @cached_property
-    def labels(self) -> list[str]:
-        """The steps as short texts in the active language."""
+    @property
+    def ticks(self) -> list[Tick]:
+        """The labels of the x axis in the active language: every sixth hour, or some of the days."""
         if self.is_hourly:
-            return [date_format(step, "TIME_FORMAT") for step in self.steps]
+            return choose_hours(self.steps)
         # The short name of the month, in the order of the language.
         pattern = get_format("MONTH_DAY_FORMAT").replace("F", "M")
-        return [date_format(step, pattern) for step in self.steps]
+        return choose_ticks([date_format(step, pattern) for step in self.steps])
+
+
+def choose_hours(times: Sequence[datetime]) -> list[Tick]:
+    """Return ticks for the times at which every sixth hour of the day begins."""
+    return [
+        Tick(index, date_format(time, "TIME_FORMAT"))
+        for index, time in enumerate(times)
+        if time.hour % HOURS_PER_TICK == 0 and time.minute == 0
+    ]
 
 
 def make_window(key: str, now: datetime, zone: tzinfo) -> Window:
