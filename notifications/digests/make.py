@@ -1,9 +1,11 @@
 """The making of the digests and batches that are due."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import InterfaceError, OperationalError, router, transaction
 
@@ -12,11 +14,13 @@ from notifications.core.databases import read_from_primary
 from notifications.delivering.recheck import apply_decisions, load_contexts
 from notifications.digests.grouping import PendingDigest, group_due
 from notifications.digests.sections import StoredSections, load_sections
-from notifications.models import Delivery, Notification
+from notifications.models import Delivery, FigureDelta, Notification
 from notifications.models.notification import send_signal_on_commit
 from notifications.outcomes import DeliveryState, Drop, Hold
+from notifications.storage.figures import find_hour
 from notifications.storage.locks import try_lock_task
 from notifications.storage.outbox import StateChange
+from notifications.storage.queue_depth import find_band
 
 logger = logging.getLogger("notifications.digests")
 
@@ -151,9 +155,26 @@ def _merge(to_make: Sequence[PendingDigest], sections: StoredSections, using: st
     Delivery.objects.using(using).bulk_create(deliveries)
     made = list(zip(to_make, deliveries, strict=True))
     pairs = [(row.pk, delivery.pk) for pending, delivery in made for row in pending.items]
-    merged = Delivery.objects.using(using).merge(pairs, now)
+    merged = set(Delivery.objects.using(using).merge(pairs, now))
+    _count(made, merged, using, now)
     _signal_queued([notification.pk for notification in notifications], using)
     return len(merged)
+
+
+def _count(made: Sequence[tuple[PendingDigest, Delivery]], merged: set[int], using: str, now: datetime) -> None:
+    """Add the digests and their items to the figures, in the transaction that makes them."""
+    counts: Counter[tuple[Any, ...]] = Counter()
+    for pending, delivery in made:
+        notification = delivery.notification
+        key = notification.cluster_id, delivery.channel, find_band(delivery.score), notification.digest_kind
+        counts[FigureDelta.Kind.DIGEST, *key] += 1
+        counts[FigureDelta.Kind.MERGED, *key] += sum(row.pk in merged for row in pending.items)
+    names = ("kind", "cluster_id", "channel", "band", "outcome")
+    rows = (
+        FigureDelta(hour=find_hour(now), count=count, **dict(zip(names, key, strict=True)))
+        for key, count in counts.items()
+    )
+    FigureDelta.objects.using(using).bulk_create(rows)
 
 
 def _build_notification(pending: PendingDigest, sections: StoredSections, now: datetime) -> Notification:

@@ -89,9 +89,8 @@ class FigureQuerySet(models.QuerySet["Figure"]):
 
     def summed_by(self, *columns: str) -> Iterable[Mapping[str, Any]]:
         """Return the sums of ``SUM_COLUMNS`` for each combination of values of these columns, as mappings."""
-        # The aliases are the names of columns, which Django accepts only as the names of annotations of values().
-        rows = self.order_by(*columns).values_list(*columns, *(Sum(name) for name in SUM_COLUMNS))
-        return [dict(zip((*columns, *SUM_COLUMNS), row, strict=True)) for row in rows]
+        # After values(), Django groups by these columns, and sums can have the names of other columns.
+        return self.order_by(*columns).values(*columns).annotate(**{name: Sum(name) for name in SUM_COLUMNS})
 
 
 class Figure(FigureColumns):

@@ -1,8 +1,8 @@
 """Charts as inline SVG, for pages without JavaScript and with a strict content security policy.
 
 A chart is as wide as its page: positions along the x axis are percentages, and heights are pixels, so text keeps its
-size. The parts of a chart differ by pattern or dashes and not by colour alone. Colours come from the style sheet, by the
-classes ``klaxon-part-1`` to ``klaxon-part-5``. In languages that are written from right to left, charts are mirrored.
+size. The parts of a chart differ by pattern or dashes and not by colour alone. Colours come from the style sheet, by
+the classes ``klaxon-part-1`` to ``klaxon-part-5``. In languages that are written from right to left, charts are mirrored.
 
 The functions are pure, but for the active language. They take texts that are already translated.
 """
@@ -22,7 +22,8 @@ BAR_ROW, BAR_TOP, BAR_HEIGHT = 44, 20, 14
 PUNCH_ROW, PUNCH_LEFT, MAX_RADIUS, MIN_RADIUS = 22, 14, 6.0, 1.2
 # The width of the coordinates of lines, which are stretched to the width of the page.
 WIDTH = 1000
-MAX_LABEL = 34
+# How many characters fit into a line on a phone.
+LINE = 42
 FACTORS = (1, 2, 3, 4, 6, 8, 10)
 
 
@@ -137,9 +138,7 @@ def draw_bars(
     return _wrap(key, title, description, height, [*shapes, labels])
 
 
-def draw_punches(
-    key: str, title: str, description: str, rows: Sequence[Series], ticks: Sequence[Tick]
-) -> SafeString:
+def draw_punches(key: str, title: str, description: str, rows: Sequence[Series], ticks: Sequence[Tick]) -> SafeString:
     """Return a chart with a dot for each row and place. The area of a dot is proportional to its value."""
     most = max((value or 0 for row in rows for value in row.values), default=0)
     places = max((len(row.values) for row in rows), default=0)
@@ -206,16 +205,18 @@ def choose_ticks(labels: Sequence[str], most: int = 5) -> list[Tick]:
     return [Tick(index, label) for index, label in enumerate(labels) if index % step == 0]
 
 
-def shorten(label: str) -> str:
-    """Return a label that fits into a chart on a phone; the table has the whole one."""
-    return label if len(label) <= MAX_LABEL else f"{label[: MAX_LABEL - 1]}…"
+def shorten(label: str, most: int) -> str:
+    """Return a label of at most so many characters; the table has the whole one."""
+    return label if len(label) <= most else f"{label[: max(most - 1, 0)]}…"
 
 
 def _wrap(
     key: str, title: str, description: str, height: float, parts: Iterable[str], top: float | None = None
 ) -> SafeString:
     """Return the SVG. With a highest level, it leaves room for the labels of the y axis before it."""
-    room = "" if top is None else " klaxon-axis-3" if top < 1000 else " klaxon-axis-6" if top < 10**6 else " klaxon-axis-9"
+    room = (
+        "" if top is None else " klaxon-axis-3" if top < 1000 else " klaxon-axis-6" if top < 10**6 else " klaxon-axis-9"
+    )
     return format_html(
         '<svg class="klaxon-plot{5}" role="img" aria-labelledby="{0}-title" aria-describedby="{0}-desc" '
         'width="100%" height="{1}"><title id="{0}-title">{2}</title><desc id="{0}-desc">{3}</desc>{4}</svg>',
@@ -258,7 +259,7 @@ def _draw_text(place: float, y: float, text: str, anchor: str = "start") -> Safe
 
 def _draw_bar(y: float, bar: Bar, scale: float, looks: Sequence[int]) -> SafeString:
     shapes = [
-        _draw_text(0, y + 14, shorten(bar.label)),
+        _draw_text(0, y + 14, shorten(bar.label, LINE - len(bar.text))),
         _draw_text(100, y + 14, bar.text, "end"),
         format_html('<rect class="klaxon-track" width="100%" y="{}" height="{}"/>', y + BAR_TOP, BAR_HEIGHT),
     ]

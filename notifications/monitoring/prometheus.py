@@ -136,6 +136,7 @@ def _collect_outcomes(core: Any, totals: Totals) -> Iterator[Any]:
     for key, (count, call_seconds, *_latencies) in totals.items():
         if key.kind == "drop":
             sums["dropped", (key.channel, key.outcome)] += count
+        if key.kind != "attempt":
             continue
         if key.outcome == SENT:
             sums["sent", (key.channel, key.provider, key.band)] += count

@@ -13,7 +13,8 @@ from notifications.models import (
     QueueSample,
     TrackingFigure,
 )
-from notifications.models.figure import BAND_NAMES, WITHIN
+from notifications.models.figure import BAND_NAMES
+from notifications.storage.figures import WITHIN
 
 PROVIDERS = (
     ("email", "mailgun", 0.985, (0.55, 0.85, 0.97, 0.99, 1, 1)),
@@ -24,19 +25,17 @@ PROVIDERS = (
 FAILURES = ("temporary", "unreachable", "permanent")
 
 
-def fill_figures(cluster, now, days=7):
-    """Fill all tables that the charts read, for some days up to now."""
+def fill_figures(cluster, now, days=7, minutes=1):
+    """Fill all tables that the charts read, for some days up to now, with a sample of the queue every few minutes."""
     dice = random.Random(7)
     hour = now.replace(minute=0, second=0, microsecond=0)
     fill_hours(cluster, hour, days, dice)
-    fill_samples(now, dice)
+    fill_samples(now, dice, minutes)
     rows = []
     for number in range(days * 24):
         for place, band in enumerate(BAND_NAMES):
             bad = dice.choice((0, 0, 0, 0, 0, 0, 0, 0, 0, 1)) if place else 0
-            rows.append(
-                Availability(hour=hour - timedelta(hours=number), band=band, minutes=60, good_minutes=60 - bad)
-            )
+            rows.append(Availability(hour=hour - timedelta(hours=number), band=band, minutes=60, good_minutes=60 - bad))
     Availability.objects.bulk_create(rows)
     fill_escalations(cluster, now, days, dice)
     fill_campaigns(cluster, now, dice)
@@ -67,10 +66,10 @@ def fill_hours(cluster, hour, days, dice):
     Figure.objects.bulk_create(rows, batch_size=500)
 
 
-def fill_samples(now, dice):
+def fill_samples(now, dice, minutes):
     start = now.replace(second=0, microsecond=0)
     rows = []
-    for number in range(24 * 60):
+    for number in range(0, 24 * 60, minutes):
         if 300 < number < 360:
             # The worker was stopped for an hour.
             continue
@@ -89,7 +88,9 @@ def fill_escalations(cluster, now, days, dice):
 
 def add_run(cluster, started_at, seconds):
     """Add an escalation that was acknowledged after so many seconds, or not at all."""
-    notification = Notification.objects.create(cluster=cluster, event="store_on_fire", priority=1, created_at=started_at)
+    notification = Notification.objects.create(
+        cluster=cluster, event="store_on_fire", priority=1, created_at=started_at
+    )
     state = EscalationRun.State.EXHAUSTED if seconds is None else EscalationRun.State.ACKNOWLEDGED
     run = EscalationRun.objects.create(
         notification=notification,

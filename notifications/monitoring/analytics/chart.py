@@ -98,7 +98,7 @@ def format_percentage(share: float | None, decimals: int = 1) -> str:
 
 def format_duration(seconds: float) -> str:
     """Return a time in the unit that fits, such as "0.4 s", "12 min" or "5 h"."""
-    if seconds < 10:
+    if seconds < 10 and seconds % 1:
         return _("{number} s").format(number=number_format(round(seconds, 1), 1))
     if seconds < 120:
         return _("{number} s").format(number=number_format(round(seconds)))

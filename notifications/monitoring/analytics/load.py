@@ -15,8 +15,8 @@ from notifications.models import (
     QueueSample,
     TrackingFigure,
 )
-from notifications.models.figure import SENT
 from notifications.monitoring.analytics.window import Window
+from notifications.storage.figures import SENT
 
 Kind = Figure.Kind
 MAX_RUNS = 5_000
@@ -96,7 +96,7 @@ def _load_hours(figures: Any) -> list[HourFigures]:
 
 def _load_minutes(window: Window) -> dict[str, tuple[int, int]]:
     rows = Availability.objects.filter(hour__gte=window.since, hour__lt=window.until).order_by("band")
-    sums = rows.values_list("band", Sum("minutes"), Sum("good_minutes"))
+    sums = rows.values_list("band").annotate(Sum("minutes"), Sum("good_minutes"))
     return {band: (minutes, good) for band, minutes, good in sums}
 
 
@@ -116,6 +116,6 @@ def _load_campaigns(window: Window, cluster_id: Any) -> dict[str, dict[str, int]
     if cluster_id is not None:
         rows = rows.filter(cluster=cluster_id)
     found: dict[str, dict[str, int]] = {}
-    for campaign, metric, total in rows.order_by("campaign").values_list("campaign", "metric", Sum("count")):
+    for campaign, metric, total in rows.order_by("campaign").values_list("campaign", "metric").annotate(Sum("count")):
         found.setdefault(campaign, {})[metric] = total
     return found

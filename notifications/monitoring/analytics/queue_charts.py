@@ -4,11 +4,13 @@ from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
 
+from notifications import conf
 from notifications.models.figure import BAND_NAMES
 from notifications.monitoring.analytics.chart import (
     Chart,
     Table,
     format_count,
+    format_duration,
     format_percentage,
     get_band_labels,
     get_percentage,
@@ -19,8 +21,6 @@ from notifications.monitoring.charts import Bar, Mark, Series, draw_bars, draw_l
 
 STEP = timedelta(minutes=15)
 STEPS = DEPTH_SPAN // STEP
-LATENCIES = {"critical": 1, "high": 5, "medium": 30, "low": 300}
-"""By band, the seconds by which the oldest due delivery may be late in a good minute."""
 TARGETS = (99.95, 99.9)
 """The targets of the availability in percent."""
 BAD_SCALE = 0.2
@@ -58,12 +58,12 @@ def chart_depth(data: Data, now: datetime) -> Chart:
 def chart_availability(data: Data) -> Chart:
     """The share of minutes in which the oldest due delivery was later than the latency of its band."""
     title = _("Availability")
-    rows, bars = [], []
+    rows, bars, limits = [], [], conf.current().get_latency_limits()
     for band, label in get_band_labels().items():
         minutes, good = data.minutes.get(band, (0, 0))
         if not minutes:
             continue
-        name = _("{band}, within {seconds} s").format(band=label, seconds=LATENCIES[band])
+        name = _("{band}, within {time}").format(band=label, time=format_duration(limits[band]))
         share = get_percentage(good, minutes, 3)
         rows.append((name, minutes, minutes - good, share))
         bars.append(Bar(name, format_percentage(share, 3), (100 * (minutes - good) / minutes,)))

@@ -8,7 +8,6 @@ from django.utils.dates import WEEKDAYS, WEEKDAYS_ABBR
 from django.utils.formats import get_format, number_format
 from django.utils.translation import gettext as _
 
-from notifications.models.figure import LATENCY_LIMITS, SENT, SUM_COLUMNS, WITHIN
 from notifications.monitoring.analytics.chart import (
     Chart,
     Table,
@@ -27,6 +26,7 @@ from notifications.monitoring.charts import (
     draw_punches,
 )
 from notifications.outcomes import Reason
+from notifications.storage.figures import LATENCY_LIMITS, SENT, SUM_COLUMNS, WITHIN
 
 MAX_BARS = 15
 SHARE = 0.95
