@@ -7,7 +7,16 @@ from django.core import mail
 
 from notifications.digests import DigestResult, Section, make_due, release_overdue
 from notifications.manager import NotificationManager
-from notifications.models import Delivery, InboxItem, Notification, NotificationLog, Suppression, UserSettings
+from notifications.models import (
+    Cluster,
+    Delivery,
+    FigureDelta,
+    InboxItem,
+    Notification,
+    NotificationLog,
+    Suppression,
+    UserSettings,
+)
 from notifications.outcomes import DeliveryState, Reason
 from tests.digests.conftest import FRIDAY, with_digest, work
 from tests.factories import UserFactory
@@ -51,6 +60,21 @@ def test_the_mails_of_a_day_are_one_digest_and_the_inbox_is_immediate(clock, rea
     assert kind == "text/html"
     assert html.count("<li") == 3
     assert states() == [DeliveryState.MERGED] * 3 + [DeliveryState.SENT]
+
+
+def test_digests_and_their_items_are_added_to_the_figures(clock, reader):
+    for number in range(3):
+        ship(reader, number)
+    clock.to(EIGHT)
+    assert make_due() == DigestResult(made=1, merged=3)
+    figures = FigureDelta.objects.filter(kind__in=["digest", "merged"]).order_by("kind")
+    cluster = Cluster.objects.default().pk
+    assert list(figures.values_list("kind", "count", "channel", "outcome", "band", "cluster", "hour")) == [
+        ("digest", 1, "email", "daily", "medium", cluster, EIGHT),
+        ("merged", 3, "email", "daily", "medium", cluster, EIGHT),
+    ]
+    assert make_due() == DigestResult()
+    assert figures.count() == 2
 
 
 def test_urgent_notifications_are_sent_immediately(clock, reader):

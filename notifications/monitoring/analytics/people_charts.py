@@ -1,6 +1,6 @@
 """Charts of what people get and do: digests, escalations and campaigns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
 
 from django.utils.formats import date_format, number_format
@@ -123,8 +123,10 @@ def chart_campaigns(data: Data) -> Chart:
     rates = [_("Opened (%)"), _("Clicked (%)")]
     headings = [_("Campaign"), *(capfirst(str(metric.label)) for metric in Metric), *rates]
     drawing = draw_bars("campaigns", title, summary, bars, 100, looks=CAMPAIGN_LOOKS) if bars else ""
-    legend, more = [_("clicked"), _("only opened")], {"looks": CAMPAIGN_LOOKS, "is_wide": True}
-    return Chart("campaigns", title, summary, Table(headings, rows), drawing, legend, **more)
+    legend = [_("clicked"), _("only opened")]
+    return Chart(
+        "campaigns", title, summary, Table(headings, rows), drawing, legend, looks=CAMPAIGN_LOOKS, is_wide=True
+    )
 
 
 def get_quantile(ordered: Sequence[float], share: float) -> float:
@@ -132,6 +134,6 @@ def get_quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[max(ceil(share * len(ordered)) - 1, 0)]
 
 
-def _get_rates(counts: dict[str, int]) -> list[float | None]:
+def _get_rates(counts: Mapping[str, int]) -> list[float | None]:
     sent = counts.get(Metric.SENT, 0)
     return [get_percentage(counts.get(metric, 0), sent) for metric in (Metric.OPENED, Metric.CLICKED)]
