@@ -7,7 +7,7 @@ import pytest
 
 from notifications.models import Availability, Cluster, Figure, QueueSample, TrackingFigure
 from notifications.monitoring.analytics import load
-from notifications.monitoring.analytics.chart import format_cell, format_duration, get_percentage
+from notifications.monitoring.analytics.chart import format_cell, format_duration, format_percentage, get_percentage
 from notifications.monitoring.analytics.people_charts import get_quantile
 from notifications.monitoring.analytics.report import build_report
 from notifications.monitoring.analytics.window import make_window
@@ -81,6 +81,10 @@ class TestNumbers:
     )
     def test_a_duration_has_the_unit_that_fits(self, seconds, text):
         assert format_duration(seconds) == text
+
+    @pytest.mark.parametrize(("share", "text"), [(99.999, "99.999 %"), (100.0, "100 %"), (0.0, "0.000 %"), (None, "–")])
+    def test_everything_has_no_decimals(self, share, text):
+        assert format_percentage(share, 3) == text
 
     def test_no_value_is_a_dash(self):
         assert format_cell(None) == "–"

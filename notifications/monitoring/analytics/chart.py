@@ -93,7 +93,8 @@ def get_percentage(part: float, whole: float, decimals: int = 2) -> float | None
 def format_percentage(share: float | None, decimals: int = 1) -> str:
     if share is None:
         return EMPTY
-    return _("{number} %").format(number=number_format(share, decimals))
+    # "100,000" would look like a hundred thousand in some languages.
+    return _("{number} %").format(number=number_format(share, 0 if share == 100 else decimals))
 
 
 def format_duration(seconds: float) -> str:
