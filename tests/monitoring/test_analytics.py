@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from notifications.models import Availability, Cluster, Figure, QueueSample, TrackingFigure
+from notifications.models import Availability, Cluster, Figure, FigureDelta, QueueSample, TrackingFigure
 from notifications.monitoring.analytics import load
 from notifications.monitoring.analytics.chart import format_cell, format_duration, format_percentage, get_percentage
 from notifications.monitoring.analytics.people_charts import get_quantile
@@ -200,3 +200,11 @@ class TestCharts:
             add(NOW - hours * HOUR, count=2, call_seconds=0.5)
         [row] = load.load(make_window("24h", NOW, UTC), NOW).sums
         assert (row["channel"], row["count"], row["call_seconds"]) == ("email", 6, 1.5)
+
+    @pytest.mark.needs("prometheus_client")
+    def test_digests_are_no_attempts_for_prometheus(self):
+        from tests.monitoring.scrapes import counted, scrape
+
+        for kind in ("digest", "merged"):
+            FigureDelta.objects.create(hour=NOW, channel="email", band="low", kind=kind, outcome="daily", count=4)
+        assert not counted(scrape())
