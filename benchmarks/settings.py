@@ -12,7 +12,17 @@ LANGUAGE_CODE = "en"
 DATABASES = {"default": database()}
 # A second database, for the benchmark that compares a small outbox with a large one.
 DATABASES["large"] = {**DATABASES["default"], "NAME": f"{DATABASES['default']['NAME']}_large"}
-INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "notifications", "benchmarks", "post_office"]
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "notifications",
+    "benchmarks",
+    "post_office",
+]
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
