@@ -17,6 +17,7 @@ class AcknowledgementAdmin(ViewOnlyAdmin):
         "Enter a complete login name or email address of an account, a recipient key such as u:42, or a number."
     )
     related_fields = ("notification", "user")
+    indexed_lookups = ("id", "notification", "user")
     fieldsets = ((None, {"fields": ("notification", "user", "at")}),)
 
     def get_search_condition(self, term: str) -> Q:

@@ -11,10 +11,18 @@ from django.http import HttpRequest, HttpResponseRedirect
 
 from notifications.admin.paging import BoundedPaginator
 from notifications.admin.search import split_terms
+from notifications.admin.window import BoundedChangeList
 
 
 class StyledAdmin(admin.ModelAdmin):
-    """An admin page with Klaxon's style sheet, which breaks long words so that all columns stay visible."""
+    """An admin page with Klaxon's style sheet, which breaks long words so that all columns stay visible.
+
+    No list counts its whole table.
+    """
+
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
 
     class Media:
         css = {"all": ["notifications/admin.css"]}
@@ -24,13 +32,12 @@ class LargeTableAdmin(StyledAdmin):
     """The admin of a large table. No page reads, counts or sorts the whole table.
 
     A subclass implements :meth:`get_search_condition`, and names in ``related_fields`` the relations that the list
-    shows, so that they are loaded with the rows.
+    shows, so that they are loaded with the rows. It names in ``indexed_lookups`` the columns by which the URL may filter
+    and that have an index. ``has_indexed_search`` says whether an index finds the rows of each search. See
+    :mod:`notifications.admin.window`.
     """
 
     change_list_template = "admin/klaxon/change_list.html"
-    paginator = BoundedPaginator
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     list_max_show_all = 200
     ordering: ClassVar[tuple[str, ...]] = ("-id",)
@@ -39,6 +46,11 @@ class LargeTableAdmin(StyledAdmin):
     # This only enables the search box; the search uses get_search_condition().
     search_fields = ("pk",)
     related_fields: tuple[str, ...] = ()
+    indexed_lookups: tuple[str, ...] = ()
+    has_indexed_search = True
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedChangeList]:
+        return BoundedChangeList
 
     def get_search_condition(self, term: str) -> Q:
         """Return the condition for one word of the search."""

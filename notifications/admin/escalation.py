@@ -102,6 +102,8 @@ class EscalationRunAdmin(PermanentAdmin):
 
     list_display = ("id", "event", "notification_id", "state", "due_at", "started_at", "acknowledged_by")
     list_filter = ("state",)
+    related_fields = ("acknowledged_by",)
+    indexed_lookups = ("id", "notification")
     search_help_text = gettext_lazy("Enter the number of an escalation or of a notification.")
     actions = ("acknowledge", "escalate_now", "resolve_runs")
     fieldsets = (

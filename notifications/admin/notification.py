@@ -1,6 +1,6 @@
 """The admin of notifications: their options, and the states of their deliveries."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
@@ -27,6 +27,9 @@ class NotificationAdmin(PermanentAdmin):
     list_filter = (EventFilter, "priority", "created_at", ClusterFilter)
     search_help_text = _("Enter a number, or a complete correlation id or cancel key.")
     related_fields = ("cluster", "actor")
+    indexed_lookups = ("id", "actor", "correlation_id", "cancel_key")
+    # The filter of the time finds its rows in this order.
+    ordering: ClassVar[tuple[str, ...]] = ("-created_at", "-id")
     fieldsets = (
         (None, {"fields": ("event", "urgency", "cluster", "actor", "topic", "campaign")}),
         (_("Times"), {"fields": ("created_at", "send_at", "expires_at", "cancelled_at")}),
