@@ -22,7 +22,7 @@ from benchmarks.figures import Figures
 from benchmarks.place import Place
 
 TARGET = 300
-REPEATS = 5
+REPEATS = 2
 MIN_LARGE = 10_000
 SCAN = re.compile(r"Seq Scan on \"?(\w+)|SCAN (\w+)(?! USING)")
 
@@ -52,7 +52,9 @@ def measure(database: str, deliveries: int, large: set[str], shown: str = "") ->
         for milliseconds, count, name in slowest[:REPEATS]:
             print(f"    {kind}: {milliseconds:.0f} ms, {count} queries, {name}", file=sys.stderr)
         most = max(count for _, count, _ in times)
-        details = f"{deliveries:,} deliveries, {deliveries * 10:,} log entries; {slowest[0][2]} of {len(times)} requests; "
+        details = (
+            f"{deliveries:,} deliveries, {deliveries * 10:,} log entries; {slowest[0][2]} of {len(times)} requests; "
+        )
         details += f"at most {most} queries"
         yield Figures(f"admin: {kind}, slowest", database, slowest[0][0], "ms", TARGET, False, details)
 

@@ -172,7 +172,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "stafftemplate": {"event": "'event_' || n", "channel": "'email'", "language": "'en'"},
     "stafftemplateversion": {"template_id": "n", "number": "1"},
     "trackingfigure": {
-                "event": "'event_' || n",
+        "event": "'event_' || n",
         "metric": "'sent'",
         "cluster_id": "1 + n % {clusters}",
     },
@@ -282,5 +282,3 @@ def build_other(field: Any) -> str:
     if isinstance(field, models.DurationField):
         return "{hour}"
     return str(field.get_default() or 0)
-
-

@@ -4,14 +4,17 @@ from functools import reduce
 from operator import and_
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten_fieldsets
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
+from django.utils.translation import gettext as _
 
-from notifications.admin.paging import BoundedPaginator
+from notifications.admin.paging import BoundedPaginator, count_up_to
 from notifications.admin.search import split_terms
 from notifications.admin.window import BoundedChangeList
+
+MAX_DELETED = 1000
 
 
 class StyledAdmin(admin.ModelAdmin):
@@ -24,6 +27,15 @@ class StyledAdmin(admin.ModelAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """Refuse to delete more rows at once than a person can check, because all of them are loaded."""
+        if request.POST.get("action") == "delete_selected" and request.POST.get("select_across", "0") != "0":
+            if count_up_to(queryset, MAX_DELETED + 1) > MAX_DELETED:
+                text = _("At most %d rows can be deleted at once. Select fewer. Nothing was deleted.") % MAX_DELETED
+                self.message_user(request, text, messages.ERROR)
+                return HttpResponseRedirect(request.get_full_path())
+        return super().response_action(request, queryset)
+
     class Media:
         css = {"all": ["notifications/admin.css"]}
 
@@ -32,7 +44,7 @@ class LargeTableAdmin(StyledAdmin):
     """The admin of a large table. No page reads, counts or sorts the whole table.
 
     A subclass implements :meth:`get_search_condition`, and names in ``related_fields`` the relations that the list
-    shows, so that they are loaded with the rows. It names in ``indexed_lookups`` the columns by which the URL may filter
+    shows, so that they are loaded with the rows. It names in ``indexed_lookups`` the columns that the URL may filter by
     and that have an index. ``has_indexed_search`` says whether an index finds the rows of each search. See
     :mod:`notifications.admin.window`.
     """

@@ -1,6 +1,6 @@
 """The admin of role and cluster preferences, of mutes, and of the record of changes."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q
@@ -24,7 +24,6 @@ class SharedPreferenceAdmin(AutocompleteAdmin, AuditedAdmin, LargeTableAdmin):
     list_filter = (ClusterFilter,)
     search_help_text = _("Enter the complete name of a group, or the number of a cluster or a row.")
     related_fields = ("cluster", "group")
-    ordering: ClassVar[tuple[str, ...]] = ("cluster", "rank", "id")
     raw_id_fields = ("cluster", "group")
 
     def get_search_condition(self, term: str) -> Q:

@@ -110,5 +110,3 @@ def _make_unindexed(name: str) -> OrderBy:
     """
     column = name.lstrip("-")
     return OrderBy(Greatest(column, column), descending=name.startswith("-"))
-
-
