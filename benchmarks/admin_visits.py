@@ -19,8 +19,14 @@ TERMS = (
     *("nobody", "n77", "order-70", "topic-7", "can0", "can9", "0x45", "rule-3", "bench_mail", "x1", "person7 70"),
 )
 """Words that find much, little or nothing, each in one of the tables."""
-TYPED = {"event": (COMMON_EVENT, RARE_EVENT, "gone"), "cluster": ("1", "3", "999999")}
-"""What else is tried in the filters that accept any value."""
+TYPED = {
+    "event": (COMMON_EVENT, RARE_EVENT, "gone"),
+    "cluster": ("1", "3", "999999"),
+    "channel": ("email", "wire"),
+    "reason": ("preference", "lost_contact"),
+}
+"""What else is tried in the filters with many choices: frequent, rare and missing values."""
+MAX_CHOICES = 12
 
 
 @dataclass(frozen=True)
@@ -65,15 +71,19 @@ def _list_of_model(model: Any, model_admin: Any, request: Any) -> Iterator[Visit
     if keys and model_admin.has_delete_permission(request, model._default_manager.get(pk=keys[0])):
         yield Visit("page of a row", f"{name}: delete", build("delete", keys[0]))
     changelist = _get_changelist(model_admin, request, url)
-    for page in {2, changelist.paginator.num_pages}:
-        if page <= changelist.paginator.num_pages:
-            yield Visit("another page", f"{name} {page}", f"{url}?p={page}")
+    last = changelist.paginator.num_pages
+    yield from (Visit("another page", f"{name} {page}", f"{url}?p={page}") for page in {min(2, last), last})
     yield from (Visit("filter", f"{name} {query}", f"{url}?{query}") for query in _list_filters(changelist))
     if model_admin.get_search_fields(request):
         yield from (Visit("search", f"{name} {term}", f"{url}?{urlencode({'q': term})}") for term in TERMS)
+    yield from _list_actions(name, url, model_admin, request, keys[:2])
+
+
+def _list_actions(name: str, url: str, model_admin: Any, request: Any, keys: list[Any]) -> Iterator[Visit]:
+    """Yield each action on two rows, and on all rows of the list."""
     for action in model_admin.get_actions(request):
         for across in ("0", "1"):
-            data = {"action": action, ACTION_CHECKBOX_NAME: keys[:2], "select_across": across}
+            data = {"action": action, ACTION_CHECKBOX_NAME: keys, "select_across": across}
             yield Visit("action", f"{name} {action} {across}", url, data)
 
 
@@ -90,7 +100,7 @@ def _get_changelist(model_admin: Any, request: Any, url: str) -> Any:
 def _list_filters(changelist: Any) -> Iterator[str]:
     """Yield the query string of each choice of each filter."""
     for spec in changelist.filter_specs:
-        for choice in spec.choices(changelist):
+        for choice in list(spec.choices(changelist))[:MAX_CHOICES]:
             if "query_string" in choice:
                 if choice["query_string"].strip("?"):
                     yield choice["query_string"].strip("?")
