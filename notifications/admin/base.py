@@ -29,11 +29,12 @@ class StyledAdmin(admin.ModelAdmin):
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
         """Refuse to delete more rows at once than a person can check, because all of them are loaded."""
-        if request.POST.get("action") == "delete_selected" and request.POST.get("select_across", "0") != "0":
-            if count_up_to(queryset, MAX_DELETED + 1) > MAX_DELETED:
-                text = _("At most %d rows can be deleted at once. Select fewer. Nothing was deleted.") % MAX_DELETED
-                self.message_user(request, text, messages.ERROR)
-                return HttpResponseRedirect(request.get_full_path())
+        is_across = request.POST.get("select_across", "0") != "0"
+        is_deletion = is_across and request.POST.get("action") == "delete_selected"
+        if is_deletion and count_up_to(queryset, MAX_DELETED + 1) > MAX_DELETED:
+            text = _("At most %d rows can be deleted at once. Select fewer. Nothing was deleted.") % MAX_DELETED
+            self.message_user(request, text, messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
         return super().response_action(request, queryset)
 
     class Media:
