@@ -196,7 +196,7 @@ def fill(deliveries: int) -> dict[str, int]:
         written[name] = counts.get(name, max(deliveries // 100, 4))
         insert_rows(model, written[name], written)
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE" if connection.vendor == "sqlite" else "VACUUM ANALYZE")
+        cursor.execute("ANALYZE")
     return written
 
 
