@@ -1,6 +1,6 @@
 """Every request that the admin can answer: lists, pages, filters, searches, forms and actions."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -48,12 +48,12 @@ class Visit:
         return response
 
 
-def list_visits(user: Any) -> Iterator[Visit]:
-    """Yield the requests for all of Klaxon's models, as a user with all permissions."""
+def list_visits(user: Any, shown: Collection[Any] = ()) -> Iterator[Visit]:
+    """Yield the requests for all of Klaxon's models, or for those shown, as a user with all permissions."""
     request = RequestFactory().get("/")
     request.user = user
     for model, model_admin in admin.site._registry.items():
-        if model._meta.app_label == "klaxon":
+        if model in shown or (not shown and model._meta.app_label == "klaxon"):
             yield from _list_of_model(model, model_admin, request)
 
 
