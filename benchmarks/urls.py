@@ -1,5 +1,6 @@
 """The URLs of the pages that benchmarks request."""
 
+from django.contrib import admin
 from django.urls import include, path
 
-urlpatterns = [path("notifications/", include("notifications.urls"))]
+urlpatterns = [path("admin/", admin.site.urls), path("notifications/", include("notifications.urls"))]

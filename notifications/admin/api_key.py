@@ -4,8 +4,9 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth import get_user_model
-from django.db import router
+from django.db import router, transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -13,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from notifications.admin.base import StyledAdmin
-from notifications.admin.confirmation import build_confirm_context
+from notifications.admin.confirmation import MAX_ROWS, build_confirm_context, list_selected
 from notifications.core import clock
 from notifications.models import APIKey, APIScope
 
@@ -45,7 +46,7 @@ class APIKeyAdmin(StyledAdmin):
     list_select_related = ("user",)
     search_fields = ("prefix", "name")
     ordering = ("-pk",)
-    raw_id_fields = ("clusters",)
+    raw_id_fields = ("clusters", "user")
     actions = ("revoke",)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -59,8 +60,10 @@ class APIKeyAdmin(StyledAdmin):
         if db_field.name == "user":
             users = get_user_model()._default_manager.all()
             account: Any = request.user
-            kwargs["queryset"] = users if account.is_superuser else users.filter(pk=account.pk)
             kwargs["initial"] = account.pk
+            if not account.is_superuser:
+                # A choice of one. Superusers enter a key, because a list of all users may be endless.
+                return db_field.formfield(**kwargs, queryset=users.filter(pk=account.pk))
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: APIKey, form: Any, change: bool) -> None:
@@ -87,7 +90,14 @@ class APIKeyAdmin(StyledAdmin):
     @admin.action(permissions=["revoke"], description=gettext_lazy("Revoke"))
     def revoke(self, request: HttpRequest, queryset: QuerySet[APIKey]) -> None:
         using = router.db_for_write(APIKey)
-        rows = APIKey.objects.using(using).filter(pk__in=list(queryset.values_list("pk", flat=True)))
-        count = rows.revoke(clock.now(using))
+        keys = list_selected(queryset, MAX_ROWS + 1)
+        if len(keys) > MAX_ROWS:
+            self.message_user(request, _("Select at most %d keys. Nothing was revoked.") % MAX_ROWS, messages.ERROR)
+            return
+        with transaction.atomic(using=using):
+            rows = APIKey.objects.using(using).filter(pk__in=keys)
+            valid = list(rows.filter(revoked_at=None).select_for_update().order_by("pk"))
+            count = rows.filter(pk__in=[row.pk for row in valid]).revoke(clock.now(using))
+            LogEntry.objects.log_actions(request.user.pk, valid, CHANGE, "revoked")  # type: ignore[arg-type]
         done = ngettext("%d key was revoked.", "%d keys were revoked.", count) % count
         self.message_user(request, done, messages.SUCCESS if count else messages.WARNING)

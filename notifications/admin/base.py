@@ -4,17 +4,38 @@ from functools import reduce
 from operator import and_
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import flatten_fieldsets
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
+from django.utils.translation import gettext as _
 
-from notifications.admin.paging import BoundedPaginator
+from notifications.admin.paging import BoundedPaginator, count_up_to
 from notifications.admin.search import split_terms
+from notifications.admin.window import BoundedChangeList
+
+MAX_DELETED = 1000
 
 
 class StyledAdmin(admin.ModelAdmin):
-    """An admin page with Klaxon's style sheet, which breaks long words so that all columns stay visible."""
+    """An admin page with Klaxon's style sheet, which breaks long words so that all columns stay visible.
+
+    No list counts its whole table.
+    """
+
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """Refuse to delete more rows at once than a person can check, because all of them are loaded."""
+        is_across = request.POST.get("select_across", "0") != "0"
+        is_deletion = is_across and request.POST.get("action") == "delete_selected"
+        if is_deletion and count_up_to(queryset, MAX_DELETED + 1) > MAX_DELETED:
+            text = _("At most %d rows can be deleted at once. Select fewer. Nothing was deleted.") % MAX_DELETED
+            self.message_user(request, text, messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+        return super().response_action(request, queryset)
 
     class Media:
         css = {"all": ["notifications/admin.css"]}
@@ -24,13 +45,12 @@ class LargeTableAdmin(StyledAdmin):
     """The admin of a large table. No page reads, counts or sorts the whole table.
 
     A subclass implements :meth:`get_search_condition`, and names in ``related_fields`` the relations that the list
-    shows, so that they are loaded with the rows.
+    shows, so that they are loaded with the rows. It names in ``indexed_lookups`` the columns that the URL may filter by
+    and that have an index. ``has_indexed_search`` says whether an index finds the rows of each search. See
+    :mod:`notifications.admin.window`.
     """
 
     change_list_template = "admin/klaxon/change_list.html"
-    paginator = BoundedPaginator
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     list_max_show_all = 200
     ordering: ClassVar[tuple[str, ...]] = ("-id",)
@@ -39,6 +59,11 @@ class LargeTableAdmin(StyledAdmin):
     # This only enables the search box; the search uses get_search_condition().
     search_fields = ("pk",)
     related_fields: tuple[str, ...] = ()
+    indexed_lookups: tuple[str, ...] = ()
+    has_indexed_search = True
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedChangeList]:
+        return BoundedChangeList
 
     def get_search_condition(self, term: str) -> Q:
         """Return the condition for one word of the search."""

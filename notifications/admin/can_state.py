@@ -15,13 +15,13 @@ from django.utils.translation import gettext_lazy, ngettext
 from notifications.admin import search
 from notifications.admin.base import PermanentAdmin
 from notifications.admin.columns import EMPTY_VALUE, format_time, render_badge, render_with_note
+from notifications.admin.confirmation import MAX_ROWS, list_selected
 from notifications.admin.filters import ChoiceBoxFilter, Choices
 from notifications.core import clock
 from notifications.models import CanAlert, CanDevice, CanFault
 from notifications.models.can_state import Severity
 
 MAX_BUSES = 50
-MAX_ROWS = 1000
 LOOKS = {Severity.INFO: "ready", Severity.WARNING: "held", Severity.CRITICAL: "dead"}
 HEXADECIMAL = 16
 MAX_ADDRESS = 255
@@ -46,6 +46,12 @@ class StateFilter(admin.SimpleListFilter):
 
     title = gettext_lazy("state")
     parameter_name = "state"
+    is_always_active = True
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether an index finds the rows; the one of what stands is small."""
+        return self.value() in (None, "open")
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return [("open", _("not acknowledged")), ("ended", _("ended")), ("all", _("all"))]
@@ -77,6 +83,7 @@ class StandingAdmin(PermanentAdmin):
     related_fields = ("acknowledged_by",)
     actions = ("acknowledge",)
     list_display_links = ("subject",)
+    has_indexed_search = False
     end_field: ClassVar[str]
 
     def get_search_condition(self, term: str) -> Q:
@@ -88,10 +95,15 @@ class StandingAdmin(PermanentAdmin):
     @admin.action(permissions=["acknowledge"], description=gettext_lazy("Acknowledge"))
     def acknowledge(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         using = router.db_for_write(self.model)
+        keys = list_selected(queryset, MAX_ROWS + 1)
+        if len(keys) > MAX_ROWS:
+            text = _("Select at most %d rows. Nothing was acknowledged.") % MAX_ROWS
+            self.message_user(request, text, messages.ERROR)
+            return
         with transaction.atomic(using=using):
             # Without the joins of the list, and in the database that the bridge writes to.
-            chosen = self.model._default_manager.using(using).filter(pk__in=list(queryset.values_list("pk", flat=True)))
-            rows = list(chosen.standing().filter(acknowledged_at=None).select_for_update()[:MAX_ROWS])
+            chosen = self.model._default_manager.using(using).filter(pk__in=keys)
+            rows = list(chosen.standing().filter(acknowledged_at=None).select_for_update())
             count = chosen.filter(pk__in=[row.pk for row in rows]).acknowledge(request.user, clock.now(using))
             LogEntry.objects.log_actions(request.user.pk, rows, CHANGE, "acknowledged")  # type: ignore[arg-type]
         done = ngettext("%d row was acknowledged.", "%d rows were acknowledged.", count) % count
@@ -176,6 +188,8 @@ class CanAlertAdmin(StandingAdmin):
 @admin.register(CanDevice)
 class CanDeviceAdmin(PermanentAdmin):
     """The devices that have sent frames."""
+
+    has_indexed_search = False
 
     list_display = ("shown_address", "bus", "name", "frames", "first_seen_at", "last_seen_at")
     list_display_links = ("shown_address",)

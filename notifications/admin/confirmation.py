@@ -19,7 +19,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
-from notifications.admin.paging import BoundedPaginator, count_up_to
+from notifications.admin.paging import BoundedPaginator
 from notifications.models import Delivery
 
 MAX_ROWS = 1000
@@ -60,23 +60,33 @@ def confirm_or_run(
 ) -> TemplateResponse | None:
     """Return the confirmation page, or None if the action was confirmed or cannot change anything."""
     if FIELD in request.POST:
-        _run(action, model_admin, request, selected)
+        _run(action, model_admin, request)
         return None
-    possible = list(selected.filter(state__in=action.states).order_by("pk")[:MAX_ROWS])
+    # What the list has counted, and no row that it does not show.
+    keys = list_selected(selected, BoundedPaginator.max_count)
+    rows = model_admin.get_queryset(request)
+    possible = list(rows.filter(pk__in=keys, state__in=action.states).order_by("pk")[:MAX_ROWS])
     if not possible:
         model_admin.message_user(request, action.refusal, messages.WARNING)
         return None
-    return _render_confirmation(action, model_admin, request, selected, possible)
+    return _render_confirmation(action, model_admin, request, len(keys) - len(possible), possible)
+
+
+def list_selected(selected: QuerySet[Any], most: int) -> list[Any]:
+    """Return the primary keys of the selected rows, at most this number, in the order of the list.
+
+    If somebody selects the rows of all pages, the selection is the list with its filters.
+    """
+    return list(selected.values_list("pk", flat=True)[:most])
 
 
 def _render_confirmation(
     action: ConfirmedAction,
     model_admin: admin.ModelAdmin,
     request: HttpRequest,
-    selected: QuerySet[Delivery],
+    others: int,
     possible: list[Delivery],
 ) -> TemplateResponse:
-    others = count_up_to(selected, BoundedPaginator.max_count) - len(possible)
     context = {
         **build_confirm_context(model_admin, request, action.question(len(possible))),
         "action": action,
@@ -102,12 +112,11 @@ def build_confirm_context(model_admin: admin.ModelAdmin, request: HttpRequest, q
     }
 
 
-def _run(
-    action: ConfirmedAction, model_admin: admin.ModelAdmin, request: HttpRequest, selected: QuerySet[Delivery]
-) -> None:
+def _run(action: ConfirmedAction, model_admin: admin.ModelAdmin, request: HttpRequest) -> None:
     epochs = parse_confirmed_rows(request.POST[FIELD])
     others = _parse_number(request.POST.get("others", "0"))
-    rows = list(selected.filter(pk__in=epochs).order_by("pk"))
+    # Not the rows of the list, whose filters may no longer match.
+    rows = list(model_admin.get_queryset(request).filter(pk__in=epochs).order_by("pk"))
     using = router.db_for_write(Delivery)
     with transaction.atomic(using=using):
         changed = [row for row in rows if _change_row(action, row.pk, epochs[row.pk], request.user, using)]

@@ -13,7 +13,7 @@ from notifications.admin import columns, search
 from notifications.admin.base import PermanentAdmin
 from notifications.admin.confirmation import confirm_or_run
 from notifications.admin.delivery_actions import CANCEL, SEND_AGAIN
-from notifications.admin.filters import ChannelFilter, ReasonFilter
+from notifications.admin.filters import ChannelFilter, DeliveryStateFilter, ReasonFilter
 from notifications.admin.log import render_outcome
 from notifications.core.addresses import mask_address
 from notifications.manager import NotificationManager
@@ -40,12 +40,13 @@ class DeliveryAdmin(PermanentAdmin):
         "attempts",
         "when",
     )
-    list_filter = ("state", ChannelFilter, ReasonFilter)
+    list_filter = (DeliveryStateFilter, ChannelFilter, ReasonFilter)
     search_help_text = gettext_lazy(
         "Enter a complete login name, address or recipient key such as u:42, or the number of a delivery or "
         "notification."
     )
     related_fields = ("recipient", "notification")
+    indexed_lookups = ("id", "notification", "recipient")
     actions = ("send_again", "cancel")
     fieldsets = (
         (None, {"fields": ("state_badge", "reason_label", "notification_link", "channel")}),

@@ -18,9 +18,12 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from notifications.admin import search
 from notifications.admin.base import PermanentAdmin, StyledAdmin
+from notifications.admin.columns import format_time
+from notifications.admin.confirmation import list_selected
+from notifications.admin.escalation_actions import HAND_OVER, MAX_RUNS, SEND_NEXT, SNOOZE, ask_or_act
 from notifications.admin.relations import AutocompleteAdmin
 from notifications.core import clock
-from notifications.escalation import acknowledge_run, escalate, resolve
+from notifications.escalation import acknowledge_run, resolve
 from notifications.escalation.step_faults import list_target_faults, list_template_faults
 from notifications.escalation.unreachable import find_unreachable, find_unreachable_by_events
 from notifications.events import NOTIFICATION_EVENTS, key_of
@@ -117,8 +120,10 @@ class EscalationRunAdmin(PermanentAdmin):
 
     list_display = ("id", "event", "notification_id", "state", "due_at", "started_at", "acknowledged_by")
     list_filter = ("state",)
+    related_fields = ("acknowledged_by",)
+    indexed_lookups = ("id", "notification")
     search_help_text = gettext_lazy("Enter the number of an escalation or of a notification.")
-    actions = ("acknowledge", "escalate_now", "resolve_runs")
+    actions = ("acknowledge", "escalate_now", "snooze_runs", "hand_over_runs", "resolve_runs")
     fieldsets = (
         (None, {"fields": ("event", "shown_notification", "state", "due_at", "started_at", "ended_at")}),
         (gettext_lazy("Acknowledgement"), {"fields": ("acknowledged_at", "acknowledged_by", "acknowledged_for")}),
@@ -159,7 +164,7 @@ class EscalationRunAdmin(PermanentAdmin):
         entries = EscalationEntry.objects.filter(run=run.pk).select_related("by").order_by("pk")[:MAX_ENTRIES]
         rows = (
             (
-                entry.at.strftime("%Y-%m-%d %H:%M:%S UTC"),
+                format_time(entry.at),
                 entry.get_kind_display(),
                 ", ".join(entry.targets),
                 entry.by or entry.by_key,
@@ -174,8 +179,16 @@ class EscalationRunAdmin(PermanentAdmin):
         self._act(request, queryset, lambda run: acknowledge_run(run, request.user), "acknowledged")
 
     @admin.action(permissions=["act"], description=gettext_lazy("Send the next step now"))
-    def escalate_now(self, request: HttpRequest, queryset: QuerySet[EscalationRun]) -> None:
-        self._act(request, queryset, lambda run: escalate(run, request.user), "escalated by hand")
+    def escalate_now(self, request: HttpRequest, queryset: QuerySet[EscalationRun]) -> HttpResponse | None:
+        return ask_or_act(SEND_NEXT, self, request, queryset)
+
+    @admin.action(permissions=["act"], description=gettext_lazy("Snooze"))
+    def snooze_runs(self, request: HttpRequest, queryset: QuerySet[EscalationRun]) -> HttpResponse | None:
+        return ask_or_act(SNOOZE, self, request, queryset)
+
+    @admin.action(permissions=["act"], description=gettext_lazy("Hand over"))
+    def hand_over_runs(self, request: HttpRequest, queryset: QuerySet[EscalationRun]) -> HttpResponse | None:
+        return ask_or_act(HAND_OVER, self, request, queryset)
 
     @admin.action(permissions=["act"], description=gettext_lazy("Resolve"))
     def resolve_runs(self, request: HttpRequest, queryset: QuerySet[EscalationRun]) -> None:
@@ -186,7 +199,12 @@ class EscalationRunAdmin(PermanentAdmin):
     ) -> None:
         """Act on the selected escalations, and say how many have changed."""
         changed = 0
-        for run in queryset.order_by("pk")[: self.list_max_show_all]:
+        keys = list_selected(queryset, MAX_RUNS + 1)
+        if len(keys) > MAX_RUNS:
+            text = _("Select at most %d escalations. Nothing was changed.") % MAX_RUNS
+            self.message_user(request, text, messages.ERROR)
+            return
+        for run in self.get_queryset(request).filter(pk__in=keys).order_by("pk"):
             try:
                 if act(run):
                     changed += 1

@@ -18,6 +18,7 @@ class InboxItemAdmin(ViewOnlyAdmin):
     list_filter = (ReadFilter, "priority", EventFilter, ClusterFilter)
     search_help_text = _("Enter a complete login name, a recipient key such as u:42, or a number.")
     related_fields = ("recipient", "cluster")
+    indexed_lookups = ("id", "recipient", "delivery")
     fieldsets = (
         (None, {"fields": ("title", "body", "recipient", "cluster")}),
         (_("Details"), {"fields": ("event", "urgency", "topic", "url", "actor_name", "group_key", "delivery_number")}),

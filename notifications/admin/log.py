@@ -1,6 +1,6 @@
 """The admin of the log. A row is shown even if its user, notification or delivery was deleted."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import Model, Q
@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from notifications.admin import columns, search
 from notifications.admin.base import PermanentAdmin
-from notifications.admin.filters import ChannelFilter, ClusterFilter, EventFilter, ReasonFilter
+from notifications.admin.filters import ChannelFilter, EventFilter, ReasonFilter, TimedClusterFilter
 from notifications.models import Delivery, Notification, NotificationLog
 
 BADGE_STYLES = {
@@ -38,12 +38,15 @@ class NotificationLogAdmin(PermanentAdmin):
         "provider",
         "attempt",
     )
-    list_filter = ("kind", "success", "sent_at", ChannelFilter, EventFilter, ReasonFilter, ClusterFilter)
+    list_filter = ("kind", "success", "sent_at", ChannelFilter, EventFilter, ReasonFilter, TimedClusterFilter)
     search_help_text = gettext_lazy(
         "Enter a complete login name, a recipient key such as u:42, a correlation id, or the number of an entry, "
         "notification or delivery."
     )
     related_fields = ("recipient", "cluster", "personal")
+    indexed_lookups = ("id", "notification", "delivery", "recipient", "correlation_id")
+    # The index of the cluster has this order.
+    ordering: ClassVar[tuple[str, ...]] = ("-sent_at", "-id")
     fieldsets = (
         (None, {"fields": ("sent_at", "outcome", "event", "channel", "cluster_link")}),
         (gettext_lazy("Recipient"), {"fields": ("recipient_link", "recipient_key", "address")}),

@@ -56,7 +56,7 @@ def make_user_field(model_admin: ModelAdmin, request: HttpRequest) -> forms.Fiel
     """Return a field with autocomplete if the admin of the user model can search and this user can view it; otherwise
     a field for primary keys."""
     widget: Any
-    if _can_autocomplete(model_admin, request):
+    if can_autocomplete(model_admin, request):
         widget = AutocompleteSelectMultiple(MEMBERS, model_admin.admin_site)
     else:
         widget = ManyToManyRawIdWidget(MEMBERS.remote_field, model_admin.admin_site)
@@ -64,7 +64,8 @@ def make_user_field(model_admin: ModelAdmin, request: HttpRequest) -> forms.Fiel
     return forms.ModelMultipleChoiceField(users, required=False, widget=widget, label=_("Add members"))
 
 
-def _can_autocomplete(model_admin: ModelAdmin, request: HttpRequest) -> bool:
+def can_autocomplete(model_admin: ModelAdmin, request: HttpRequest) -> bool:
+    """Return whether a field can suggest users: their admin can be searched, and this person may view it."""
     try:
         users = model_admin.admin_site.get_model_admin(get_user_model())
     except NotRegistered:

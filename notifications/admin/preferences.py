@@ -1,6 +1,6 @@
 """The admin of role and cluster preferences, of mutes, and of the record of changes."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q
@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from notifications.admin import columns, search
 from notifications.admin.audited import AuditedAdmin
 from notifications.admin.base import LargeTableAdmin, PermanentAdmin
-from notifications.admin.filters import ClusterFilter
+from notifications.admin.filters import ClusterFilter, UnindexedClusterFilter
 from notifications.admin.forms import SharedPreferenceForm
 from notifications.admin.relations import AutocompleteAdmin
 from notifications.models import Mute, PreferenceChange, SharedPreference
@@ -24,7 +24,6 @@ class SharedPreferenceAdmin(AutocompleteAdmin, AuditedAdmin, LargeTableAdmin):
     list_filter = (ClusterFilter,)
     search_help_text = _("Enter the complete name of a group, or the number of a cluster or a row.")
     related_fields = ("cluster", "group")
-    ordering: ClassVar[tuple[str, ...]] = ("cluster", "rank", "id")
     raw_id_fields = ("cluster", "group")
 
     def get_search_condition(self, term: str) -> Q:
@@ -52,8 +51,7 @@ class MuteAdmin(AutocompleteAdmin, AuditedAdmin, LargeTableAdmin):
 @admin.register(PreferenceChange)
 class PreferenceChangeAdmin(PermanentAdmin):
     list_display = ("id", "at", "action", "table", "subject", "changed_by")
-    list_filter = (ClusterFilter, "action")
-    ordering: ClassVar[tuple[str, ...]] = ("-id",)
+    list_filter = (UnindexedClusterFilter, "action")
     search_help_text = _("Enter a complete key such as u:42, or a number.")
     related_fields = ("by", "cluster")
     fieldsets = (

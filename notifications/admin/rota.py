@@ -1,12 +1,12 @@
 """The admin of rotas: layers with their members, overrides, and time off."""
 
-from typing import Any
-
 from django.contrib import admin
+from django.db.models import Q
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from notifications.admin.base import StyledAdmin
+from notifications.admin import search
+from notifications.admin.base import LargeTableAdmin, StyledAdmin
 from notifications.admin.relations import AutocompleteAdmin
 from notifications.models import Rota, RotaLayer, RotaMember, RotaOverride, TimeOff
 
@@ -53,11 +53,13 @@ class RotaLayerAdmin(StyledAdmin):
 
 
 @admin.register(TimeOff)
-class TimeOffAdmin(AutocompleteAdmin, StyledAdmin):
-    list_display = ("user", "starts_at", "ends_at", "note")
-    list_select_related = ("user",)
-    raw_id_fields = ("user",)
-    search_help_text = _("Enter a login name.")
+class TimeOffAdmin(AutocompleteAdmin, LargeTableAdmin):
+    """The latest entries are the first."""
 
-    def get_ordering(self, request: HttpRequest) -> Any:
-        return ("-ends_at", "-pk")
+    list_display = ("user", "starts_at", "ends_at", "note")
+    related_fields = ("user",)
+    raw_id_fields = ("user",)
+    search_help_text = _("Enter a complete login name or email address of an account, or a recipient key such as u:42.")
+
+    def get_search_condition(self, term: str) -> Q:
+        return search.match_recipient(term, "user")

@@ -14,13 +14,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from notifications.admin.base import PermanentAdmin
-from notifications.admin.confirmation import build_confirm_context
+from notifications.admin.confirmation import MAX_ROWS, build_confirm_context, list_selected
 from notifications.admin.filters import AddressKindFilter, ClusterFilter
+from notifications.admin.paging import BoundedPaginator
 from notifications.core import clock
 from notifications.models import Suppression
 from notifications.models.suppression import hash_normalized
 
-MAX_ROWS = 1000
 LISTED_ROWS = 20
 CONFIRMED, NOTE = "confirmed", "note"
 
@@ -58,9 +58,15 @@ class SuppressionAdmin(PermanentAdmin):
     def lift(self, request: HttpRequest, queryset: QuerySet[Suppression]) -> TemplateResponse | None:
         note = request.POST.get(NOTE, "").strip()
         if CONFIRMED in request.POST and note:
-            self._lift(request, queryset.filter(pk__in=parse_keys(request.POST[CONFIRMED])), note)
+            # Not the rows of the list, whose filters may no longer match.
+            rows = self.get_queryset(request).filter(pk__in=parse_keys(request.POST[CONFIRMED]))
+            self._lift(request, rows, note)
             return None
-        active = list(queryset.filter(is_active=True).order_by("pk")[:MAX_ROWS])
+        if CONFIRMED in request.POST:
+            keys = parse_keys(request.POST[CONFIRMED])
+        else:
+            keys = list_selected(queryset, BoundedPaginator.max_count)
+        active = list(self.get_queryset(request).filter(pk__in=keys, is_active=True).order_by("pk")[:MAX_ROWS])
         if not active:
             self.message_user(request, _("Nothing to lift: none of the selected rows is active."), messages.WARNING)
             return None

@@ -16,6 +16,7 @@ class TrackingEventAdmin(PermanentAdmin):
     list_filter = ("kind", "is_machine", "happened_at")
     search_help_text = gettext_lazy("Enter the number of an event or of a delivery.")
     related_fields = ("delivery__notification", "link")
+    indexed_lookups = ("id", "delivery")
     fieldsets = (
         (None, {"fields": ("happened_at", "recorded_at", "kind", "link_url", "machine_sign", "source", "detail")}),
         (gettext_lazy("Delivery"), {"fields": ("delivery_link", "event_name", "provider_message_id")}),

@@ -10,11 +10,12 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from notifications.admin import search
 from notifications.admin.base import LargeTableAdmin, PermanentAdmin
 from notifications.admin.columns import render_json
+from notifications.admin.confirmation import MAX_ROWS, list_selected
 from notifications.admin.filters import ClusterFilter
 from notifications.channels.webhook import mask_url
 from notifications.exceptions import AddressForbidden, InvalidOption, KlaxonError
@@ -73,7 +74,7 @@ class WebhookEndpointAdmin(LargeTableAdmin):
     list_filter = ("enabled", "kind", ClusterFilter)
     search_help_text = gettext_lazy("Enter the id of an endpoint, or the login name or email address of its owner.")
     related_fields = ("cluster", "owner")
-    raw_id_fields = ("owner",)
+    raw_id_fields = ("cluster", "owner")
     actions = ("enable", "disable", "rotate")
     state_fields = (
         "uid",
@@ -141,9 +142,24 @@ class WebhookEndpointAdmin(LargeTableAdmin):
         return self._show_secret(request, created)
 
     def _set_enabled(self, request: HttpRequest, queryset: QuerySet[WebhookEndpoint], enabled: bool) -> None:
-        for endpoint in queryset:
+        keys = list_selected(queryset, MAX_ROWS + 1)
+        if len(keys) > MAX_ROWS:
+            text = _("Select at most %d endpoints. Nothing was changed.") % MAX_ROWS
+            self.message_user(request, text, messages.ERROR)
+            return
+        # Only those that change, so that a second click adds nothing to their history.
+        rows = list(self.get_queryset(request).filter(pk__in=keys, enabled=not enabled).order_by("pk"))
+        for endpoint in rows:
             set_enabled(endpoint, enabled)
             self.log_change(request, endpoint, "enabled" if enabled else "disabled")
+        done = ngettext("%d endpoint was changed.", "%d endpoints were changed.", len(rows)) % len(rows)
+        self.message_user(request, done, messages.SUCCESS if rows else messages.WARNING)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
+        """Name the endpoints and not their attempts, of which there may be millions."""
+        counts = {self.opts.verbose_name_plural: len(objs)}
+        lacking = set() if self.has_delete_permission(request) else {self.opts.verbose_name}
+        return [str(row) for row in objs], counts, lacking, []
 
     def _show_secret(self, request: HttpRequest, created: CreatedEndpoint) -> TemplateResponse:
         context = {
@@ -166,6 +182,7 @@ class WebhookAttemptAdmin(PermanentAdmin):
     list_filter = ("accepted",)
     search_help_text = gettext_lazy("Enter the id of an endpoint or of an attempt.")
     related_fields = ("endpoint",)
+    indexed_lookups = ("id", "endpoint")
     fieldsets = (
         (None, {"fields": ("endpoint", "event", "message_id", "delivery_id", "at", "duration", "accepted", "error")}),
         (gettext_lazy("Request"), {"fields": ("url", "shown_request_headers", "request_body")}),
@@ -173,7 +190,9 @@ class WebhookAttemptAdmin(PermanentAdmin):
     )
 
     def get_search_condition(self, term: str) -> Q:
-        return Q(endpoint__uid=term) | search.match_number(term, "pk")
+        # The key and not a join, because PostgreSQL cannot use an index for a joined column within an OR.
+        endpoints = WebhookEndpoint.objects.filter(uid=term).values_list("pk", flat=True)
+        return Q(endpoint__in=list(endpoints)) | search.match_number(term, "pk")
 
     @admin.display(description=gettext_lazy("headers"))
     def shown_request_headers(self, row: WebhookAttempt) -> SafeString | str:

@@ -334,6 +334,8 @@ class Delivery(models.Model):
             models.Index(fields=["recipient_key"], condition=WAITS_FOR_DIGEST, name="klaxon_delivery_digest_key"),
             models.Index(fields=["lease"], condition=Q(state__in=("claimed", "sending")), name="klaxon_delivery_lease"),
             models.Index(fields=["settled_at"], condition=Q(state="dead"), name="klaxon_delivery_dead"),
+            # The admin lists them; they are as rare as lost workers.
+            models.Index(fields=["id"], condition=Q(state="unknown"), name="klaxon_delivery_unknown"),
             models.Index(fields=["merged_into"], condition=Q(merged_into__isnull=False), name="klaxon_delivery_merged"),
             # Webhooks and returned mails name a delivery by this id.
             models.Index(

@@ -79,7 +79,8 @@ class Notification(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["cluster", "cancel_key"],
+                # This order, because the admin searches for a key in all clusters.
+                fields=["cancel_key", "cluster"],
                 condition=models.Q(cancel_key__isnull=False),
                 name="klaxon_notification_cancel",
             ),
