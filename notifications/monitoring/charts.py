@@ -2,7 +2,8 @@
 
 A chart is as wide as its page: positions along the x axis are percentages, and heights are pixels, so text keeps its
 size. The parts of a chart differ by pattern or dashes and not by colour alone. Colours come from the style sheet, by
-the classes ``klaxon-part-1`` to ``klaxon-part-5``. In languages that are written from right to left, charts are mirrored.
+the classes ``klaxon-part-1`` to ``klaxon-part-5``. In languages that are written from right to left, charts are
+mirrored.
 
 The functions are pure, but for the active language. They take texts that are already translated.
 """

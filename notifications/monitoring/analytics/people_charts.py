@@ -1,6 +1,7 @@
 """Charts of what people get and do: digests, escalations and campaigns."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from math import ceil
 
 from django.utils.formats import date_format, number_format
@@ -22,6 +23,7 @@ from notifications.monitoring.charts import Bar, Series, draw_bars, draw_columns
 Metric = TrackingFigure.Metric
 MAX_BARS, MAX_ROWS = 10, 200
 CAMPAIGN_LOOKS = (1, 5)
+QUANTILES = (0.5, 0.9)
 
 
 def chart_digests(data: Data) -> Chart:
@@ -53,36 +55,16 @@ def chart_digests(data: Data) -> Chart:
 def chart_escalations(data: Data) -> Chart:
     """The escalations that began, and the time until somebody acknowledged them."""
     window = data.window
-    steps = len(window.steps)
-    acknowledged, others = [0] * steps, [0] * steps
-    times: list[list[float]] = [[] for _step in range(steps)]
-    for run in data.runs:
-        step = window.find_step(run.started_at)
-        if step is None:
-            continue
-        if run.acknowledged_at is None:
-            others[step] += 1
-        else:
-            acknowledged[step] += 1
-            times[step].append((run.acknowledged_at - run.started_at).total_seconds())
-    title = _("Escalations")
-    summary = _("None began.")
-    if data.runs:
-        summary = _("{total} began, and {acknowledged} of them were acknowledged.").format(
-            total=format_count(len(data.runs)), acknowledged=format_count(sum(acknowledged))
-        )
-    if everything := sorted(second for one in times for second in one):
-        spread = _("Half of these were acknowledged within {median}, and 90 % within {high}.")
-        median, high = (format_duration(get_quantile(everything, share)) for share in (0.5, 0.9))
-        summary = f"{summary} {spread.format(median=median, high=high)}"
+    times, others = _group_runs(data)
+    acknowledged = [len(one) for one in times]
+    title, summary = _("Escalations"), _describe_runs(len(data.runs), sorted(chain.from_iterable(times)))
     series = [Series(_("acknowledged"), acknowledged), Series(_("not acknowledged"), others)]
     drawing = draw_columns("escalations", title, summary, series, window.ticks) if data.runs else ""
-    rows = []
-    for place, step in enumerate(window.steps):
-        if acknowledged[place] or others[place]:
-            ordered = sorted(times[place])
-            quantiles = [round(get_quantile(ordered, share), 1) if ordered else None for share in (0.5, 0.9)]
-            rows.append((step, acknowledged[place] + others[place], acknowledged[place], *quantiles))
+    rows = [
+        (step, len(found) + other, len(found), *_get_spread(sorted(found)))
+        for step, found, other in zip(window.steps, times, others, strict=True)
+        if found or other
+    ]
     headings = [
         _("Hour") if window.is_hourly else _("Day"),
         _("Began"),
@@ -98,6 +80,39 @@ def chart_escalations(data: Data) -> Chart:
         )
     legend = [one.label for one in series]
     return Chart("escalations", title, summary, Table(headings, rows), drawing, legend, note=note)
+
+
+def _group_runs(data: Data) -> tuple[list[list[float]], list[int]]:
+    """Return for each step the seconds until the acknowledgements, and the number of the other escalations."""
+    steps = len(data.window.steps)
+    times: list[list[float]] = [[] for _step in range(steps)]
+    others = [0] * steps
+    for run in data.runs:
+        step = data.window.find_step(run.started_at)
+        if step is None:
+            continue
+        if run.acknowledged_at is None:
+            others[step] += 1
+        else:
+            times[step].append((run.acknowledged_at - run.started_at).total_seconds())
+    return times, others
+
+
+def _describe_runs(total: int, times: Sequence[float]) -> str:
+    if not total:
+        return _("None began.")
+    text = _("{total} began, and {acknowledged} of them were acknowledged.").format(
+        total=format_count(total), acknowledged=format_count(len(times))
+    )
+    if not times:
+        return text
+    median, high = (format_duration(get_quantile(times, share)) for share in QUANTILES)
+    spread = _("Half of these were acknowledged within {median}, and 90 % within {high}.")
+    return f"{text} {spread.format(median=median, high=high)}"
+
+
+def _get_spread(times: Sequence[float]) -> list[float | None]:
+    return [round(get_quantile(times, share), 1) if times else None for share in QUANTILES]
 
 
 def chart_campaigns(data: Data) -> Chart:
