@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from django.apps import apps
 from django.db import connections, models, transaction
+from django.db.models.signals import post_delete, pre_delete
 
 from notifications.storage.engine import Engine, fetch_ids, get_engine, prepare_time, read_time
 
@@ -61,7 +63,6 @@ def find_ended(using: str, ids: Sequence[int], before: datetime) -> list[int]:
         return []
     engine = get_engine(using)
     time = prepare_time(engine.connection, before)
-    # The plain AND of three subqueries: PostgreSQL would otherwise join whole tables.
     sql = f"""
         SELECT n.id FROM klaxon_notification n WHERE n.id {engine.in_array("bigint")}
         AND NOT EXISTS ({ALIVE_SQL}) AND NOT EXISTS ({IN_DIGEST_SQL}) AND NOT EXISTS ({ESCALATES_SQL})
@@ -81,8 +82,19 @@ def delete_deliveries(using: str, notification_ids: Sequence[int], limit: int) -
     return len(ids)
 
 
+def has_dependents(model: type[models.Model]) -> bool:
+    """Return whether code or a table of the site depends on rows of a model, so that Django must delete them."""
+    own = model._meta.app_label
+    foreign = (relation.related_model._meta.app_label != own for relation in model._meta.related_objects)
+    return any(foreign) or any(signal.has_listeners(model) for signal in (pre_delete, post_delete))
+
+
 def delete_delivery_rows(engine: Engine, ids: Iterable[int]) -> None:
     """Delete deliveries, in the caller's transaction. Their tracking events go with them."""
+    delivery = apps.get_model("klaxon", "Delivery")
+    if has_dependents(delivery):
+        delivery._base_manager.using(engine.using).filter(pk__in=list(ids)).delete()
+        return
     keys = engine.array_parameter(sorted(ids))
     these = engine.in_array("bigint")
     with engine.connection.cursor() as cursor:
@@ -107,6 +119,10 @@ def delete_notifications(using: str, ids: Sequence[int]) -> int:
     with transaction.atomic(using=using):
         locked = fetch_ids(engine, lock, [engine.array_parameter(ids)])
         keys = sorted(fetch_ids(engine, empty, [engine.array_parameter(sorted(locked))]))
+        notification = apps.get_model("klaxon", "Notification")
+        if has_dependents(notification):
+            notification._base_manager.using(using).filter(pk__in=keys).delete()
+            return len(keys)
         with engine.connection.cursor() as cursor:
             for table in CHILDREN:
                 cursor.execute(
@@ -136,12 +152,10 @@ def delete_attachments(using: str, notification_ids: Sequence[int], limit: int) 
     return len(rows)
 
 
-def delete_log_rows(using: str, before: datetime, after: datetime | None, limit: int) -> tuple[int, datetime | None]:
-    """Delete at most ``limit`` rows of the log, the oldest first; return their number and the time of the last one.
+def find_log_rows(using: str, before: datetime, after: datetime | None, limit: int) -> list[tuple[int, datetime]]:
+    """Return the keys and times of at most ``limit`` old rows of the log, the oldest first.
 
-    Call it within ``allow_log_changes()``.
-
-    :param after: where the last call ended, so that the index is not read from its beginning again.
+    :param after: the time where the last call ended, so that the index is not read from its beginning again.
     """
     engine = get_engine(using)
     begin = [] if after is None else [prepare_time(engine.connection, after)]
@@ -150,9 +164,7 @@ def delete_log_rows(using: str, before: datetime, after: datetime | None, limit:
         WHERE sent_at < %s{" AND sent_at >= %s" * bool(begin)} ORDER BY sent_at LIMIT %s"""  # noqa: S608
     with engine.connection.cursor() as cursor:
         cursor.execute(sql, [prepare_time(engine.connection, before), *begin, limit])
-        rows = cursor.fetchall()
-    delete_log_keys(engine, [pk for pk, _time in rows])
-    return len(rows), read_time(rows[-1][1]) if rows else after
+        return [(pk, time) for pk, text in cursor.fetchall() if (time := read_time(text)) is not None]
 
 
 def delete_log_keys(engine: Engine, ids: Sequence[int]) -> None:

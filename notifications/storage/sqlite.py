@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from django.db import Error, transaction
@@ -14,6 +15,8 @@ from notifications.storage.engine import Column, Engine, InsertTarget
 
 # There are few sizes, so that the driver's statement cache has nearly always prepared the statement before.
 BATCH_SIZES = (100, 10, 1)
+# The value of the pragma auto_vacuum.
+INCREMENTAL = 2
 
 
 class SQLiteEngine(Engine):
@@ -135,6 +138,41 @@ class SQLiteEngine(Engine):
 
     def set_log_purpose(self, purpose: str) -> None:
         """Do nothing: there are no triggers."""
+
+    def get_data_size(self) -> int:
+        pages, unused, size = (self._read_pragma(name) for name in ("page_count", "freelist_count", "page_size"))
+        return (pages - unused) * size
+
+    def get_data_file(self) -> Path | None:
+        with self.connection.cursor() as cursor:
+            files = {name: path for _number, name, path in cursor.execute("PRAGMA database_list").fetchall()}
+        return Path(files["main"]) if files.get("main") else None
+
+    def release_pages(self, limit: int) -> int:
+        unused = self._read_pragma("freelist_count") if self._read_pragma("auto_vacuum") == INCREMENTAL else 0
+        if unused:
+            with self.connection.cursor() as cursor:
+                # Each row that is fetched is a step that frees one page.
+                cursor.execute(f"PRAGMA incremental_vacuum({min(limit, unused)})").fetchall()
+        return min(limit, unused)
+
+    def overwrite_deleted(self) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute("PRAGMA secure_delete = ON").fetchall()
+
+    def vacuum(self, tables: Sequence[str], rewrite: bool) -> str:
+        """Rewrite the file, or only empty the write-ahead log: freed pages were overwritten before."""
+        with self.connection.cursor() as cursor:
+            if rewrite:
+                cursor.execute("VACUUM")
+            [busy, *_] = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        parts = ["the write-ahead log (-wal), because another connection reads it"] * bool(busy)
+        parts += ["pages of the file that were freed earlier (use --vacuum full)"] * (not rewrite)
+        return " and ".join(parts)
+
+    def _read_pragma(self, name: str) -> int:
+        with self.connection.cursor() as cursor:
+            return int(cursor.execute(f"PRAGMA {name}").fetchone()[0])
 
     def lock_transaction(self, name: str) -> None:
         """Do nothing: a transaction that writes locks the whole database."""
