@@ -167,8 +167,13 @@ class Writer:
         self._gzip.write(f"{encode(line)}\n".encode())
         self.counts[line["table"]] += 1
 
-    def finish(self, now: datetime, ranges: dict[str, list[list[int]]] | None = None) -> Path:
-        """Make the file and its manifest durable and visible; return the path of the manifest."""
+    def finish(
+        self, now: datetime, ranges: dict[str, list[list[int]]] | None = None, manifest_path: Path | None = None
+    ) -> Path:
+        """Make the file and its manifest durable and visible; return the path of the manifest.
+
+        :param manifest_path: the manifest to replace.
+        """
         self._gzip.close()
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -183,7 +188,7 @@ class Writer:
             "counts": dict(self.counts),
             "ranges": ranges or {table: item.to_list() for table, item in self.ranges.items()},
         }
-        path = self.folder / f"{self.name}{MANIFEST}"
+        path = manifest_path or self.folder / f"{self.name}{MANIFEST}"
         write_durably(path, json.dumps(manifest, indent=1))
         return path
 
@@ -253,11 +258,10 @@ def rewrite(manifest_path: Path, change: Change, now: datetime) -> int:
         for line in read_lines(old):
             if (new := change(line)) is not None:
                 writer.write_line(new)
-        own_manifest = writer.finish(now, manifest["ranges"])
+        writer.finish(now, manifest["ranges"], manifest_path)
     except BaseException:
         writer.abandon()
         raise
-    own_manifest.replace(manifest_path)
     old.unlink()
     sync_folder(folder)
     return changed

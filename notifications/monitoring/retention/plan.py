@@ -56,12 +56,13 @@ def build_steps(now: datetime) -> list[Step]:
     :raises ArchiveDamaged: if there is an archive and it cannot be read.
     """
     archive = open_archive()
-    ages = {name: _get_limit(name, now) for name in AGED}
+    ages = {name: get_limit(name, now) for name in AGED}
     aged = [AGED[name](before, archive) for name, before in ages.items() if before is not None]
     return [*aged, *_list_ended(now)]
 
 
-def _get_limit(name: str, now: datetime) -> datetime | None:
+def get_limit(name: str, now: datetime) -> datetime | None:
+    """Return the time before which rows are old, by an age of ``RETENTION``; None if they are kept for ever."""
     days = conf.current().get_retention(name)
     return None if days is None else now - timedelta(days=days)
 
@@ -190,8 +191,11 @@ def _list_ended(now: datetime) -> Iterator[Step]:
         yield SimpleStep(name, partial(_delete_ended, getattr(rows, method), now))
     for model in PERSONAL:
         yield OrphanStep(f"{model._meta.verbose_name_plural} of deleted users", model)
-    using = _using(Delivery)
-    yield SimpleStep("unused pages", lambda limit: get_engine(using).release_pages(PAGES_TO_RELEASE))
+    yield SimpleStep("unused pages", _release_pages)
+
+
+def _release_pages(limit: int) -> int:
+    return get_engine(_using(Delivery)).release_pages(min(limit, PAGES_TO_RELEASE))
 
 
 def _delete_ended(delete: Callable[..., Any], now: datetime, limit: int) -> int:

@@ -1,0 +1,160 @@
+"""The purge: run the steps one after the other, in short transactions with pauses between them.
+
+A purge can be stopped at any time, and the next one goes on, because each transaction leaves the database complete.
+"""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db import router
+
+from notifications.conf import is_off
+from notifications.models import Delivery
+from notifications.monitoring.probes.storage import CRITICAL, measure_storage
+from notifications.monitoring.retention.archive import ArchiveDamaged
+from notifications.monitoring.retention.plan import build_steps
+from notifications.monitoring.retention.steps import Batch, Step
+
+logger = logging.getLogger("notifications.retention")
+
+MAX_BATCH, MIN_BATCH = 1000, 10
+TARGET_SECONDS = 0.01
+"""How long a transaction should take. Another writer waits for no longer than that."""
+PAUSE_RATIO = 4.0
+"""A pause after each transaction is this many times as long, so that others have the database for most of the time."""
+TASK_SECONDS, CRITICAL_TASK_SECONDS = 0.05, 0.5
+REST_SECONDS = 3600.0
+STORAGE_SECONDS = 60.0
+
+ShouldStop = Callable[[], bool]
+
+
+@dataclass
+class BatchSize:
+    """The number of rows of the next transaction, so that it takes about ``TARGET_SECONDS``."""
+
+    most: int = MAX_BATCH
+    now: int = 100
+
+    def adapt(self, deleted: int, seconds: float) -> None:
+        if seconds > TARGET_SECONDS:
+            self.now = max(MIN_BATCH, int(self.now * max(TARGET_SECONDS / seconds, 0.25)))
+        elif deleted >= self.now:
+            self.now = int(self.now * 1.5) + 1
+        self.now = min(self.now, self.most)
+
+
+@dataclass
+class Purge:
+    """A purge that goes on from call to call.
+
+    :param steps: what is left to do; the first one is running.
+    """
+
+    steps: list[Step]
+    size: BatchSize = field(default_factory=BatchSize)
+    deleted: Counter[str] = field(default_factory=Counter)
+    unarchived: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def is_finished(self) -> bool:
+        return not self.steps
+
+    def run_transaction(self) -> Batch:
+        """Run one transaction of the present step."""
+        step, began = self.steps[0], time.perf_counter()
+        batch = step.delete(self.size.now)
+        self.size.adapt(batch.deleted, time.perf_counter() - began)
+        self.deleted[step.name] += batch.deleted
+        if batch.is_end:
+            self.steps.pop(0)
+            self.unarchived[step.name] += getattr(step, "unarchived", 0)
+            self.size.now = min(self.size.now, 100)
+        return batch
+
+    def run(
+        self,
+        should_stop: ShouldStop = lambda: False,
+        pause_ratio: float = PAUSE_RATIO,
+        on_progress: Callable[[int], None] = lambda count: None,
+    ) -> bool:
+        """Run until nothing is left; return whether that is so, because it may be stopped before."""
+        while not self.is_finished and not should_stop():
+            began = time.perf_counter()
+            batch = self.run_transaction()
+            on_progress(batch.deleted)
+            if batch.deleted:
+                time.sleep((time.perf_counter() - began) * pause_ratio)
+        return self.is_finished
+
+
+class BackgroundPurge:
+    """The purge of a worker process: a few milliseconds in each call, and an hour of rest after each complete one.
+
+    While the storage is critically full, there is no rest, and each call takes longer.
+    """
+
+    def __init__(self) -> None:
+        self.purge: Purge | None = None
+        self._rests_until = 0.0
+        self._measured_at = float("-inf")
+        self._is_critical = False
+
+    def run(self, now: datetime, should_stop: ShouldStop) -> None:
+        """Do a little. The periodic task of workers."""
+        if is_off():
+            return
+        self._watch_storage(now)
+        if self.purge is None:
+            if time.monotonic() < self._rests_until and not self._is_critical:
+                return
+            self.purge = Purge(build_steps(now))
+        until = time.monotonic() + (CRITICAL_TASK_SECONDS if self._is_critical else TASK_SECONDS)
+        self.purge.run(lambda: should_stop() or time.monotonic() >= until, pause_ratio=0)
+        if self.purge.is_finished:
+            self._finish(self.purge)
+
+    def _finish(self, purge: Purge) -> None:
+        self.purge = None
+        # Nothing can be done about it before something else has become old.
+        seconds = STORAGE_SECONDS if self._is_critical else REST_SECONDS
+        self._rests_until = time.monotonic() + seconds
+        if total := sum(purge.deleted.values()):
+            logger.info("The purge has deleted %d rows: %s.", total, describe(purge.deleted))
+        if purge.unarchived.total():
+            logger.warning(
+                "Rows that are old enough were not deleted, because they are not archived: %s. Run manage.py "
+                "archive_notifications.",
+                describe(purge.unarchived),
+            )
+
+    def _watch_storage(self, now: datetime) -> None:
+        if time.monotonic() - self._measured_at < STORAGE_SECONDS:
+            return
+        self._measured_at = time.monotonic()
+        levels = [usage.level for usage in measure_storage(router.db_for_write(Delivery))]
+        was_critical, self._is_critical = self._is_critical, CRITICAL in levels
+        if self._is_critical and not was_critical:
+            self._rests_until = 0.0
+            logger.error("The storage is critically full. The purge runs at once.")
+
+
+BACKGROUND = BackgroundPurge()
+
+
+def run_periodically(now: datetime, should_stop: ShouldStop) -> None:
+    """Do a little of the purge. The periodic task of workers."""
+    try:
+        BACKGROUND.run(now, should_stop)
+    except ArchiveDamaged:
+        BACKGROUND.__init__()  # type: ignore[misc]
+        raise
+
+
+def describe(counts: Counter[str]) -> str:
+    """Return counts by name as a list in words."""
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing"
