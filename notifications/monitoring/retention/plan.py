@@ -72,7 +72,7 @@ def _using(model: type[models.Model]) -> str:
 
 
 def _notifications(before: datetime, archive: Archive | None) -> Step:
-    return NotificationStep("notifications", _using(Delivery), before, archive)
+    return NotificationStep("notifications and deliveries", _using(Delivery), before, archive)
 
 
 def _attachments(before: datetime, archive: Archive | None) -> Step:
@@ -158,9 +158,10 @@ def _delete_first(rows: models.QuerySet[Any], limit: int) -> int:
 
 
 AGED: dict[str, Callable[..., Step]] = {
+    # The first one, because a notification ends with its last dead letter.
+    "DEAD_LETTERS": _dead_letters,
     "NOTIFICATIONS": _notifications,
     "ATTACHMENTS": _attachments,
-    "DEAD_LETTERS": _dead_letters,
     "LOG": _log,
     "ESCALATION_ENTRIES": _append_only(EscalationEntry, "at", "entries of escalations"),
     "INBOX": _inbox,

@@ -15,7 +15,6 @@ from django.db import router
 from notifications.conf import is_off
 from notifications.models import Delivery
 from notifications.monitoring.probes.storage import CRITICAL, measure_storage
-from notifications.monitoring.retention.archive import ArchiveDamaged
 from notifications.monitoring.retention.plan import build_steps
 from notifications.monitoring.retention.steps import Batch, Step
 
@@ -110,13 +109,18 @@ class BackgroundPurge:
             return
         self._watch_storage(now)
         if self.purge is None:
-            if time.monotonic() < self._rests_until and not self._is_critical:
+            if time.monotonic() < self._rests_until:
                 return
             self.purge = Purge(build_steps(now))
         until = time.monotonic() + (CRITICAL_TASK_SECONDS if self._is_critical else TASK_SECONDS)
         self.purge.run(lambda: should_stop() or time.monotonic() >= until, pause_ratio=0)
         if self.purge.is_finished:
             self._finish(self.purge)
+
+    def reset(self) -> None:
+        """Begin anew at the next call."""
+        self.purge, self._rests_until = None, 0.0
+        self._measured_at, self._is_critical = float("-inf"), False
 
     def _finish(self, purge: Purge) -> None:
         self.purge = None
@@ -148,13 +152,9 @@ BACKGROUND = BackgroundPurge()
 
 def run_periodically(now: datetime, should_stop: ShouldStop) -> None:
     """Do a little of the purge. The periodic task of workers."""
-    try:
-        BACKGROUND.run(now, should_stop)
-    except ArchiveDamaged:
-        BACKGROUND.__init__()  # type: ignore[misc]
-        raise
+    BACKGROUND.run(now, should_stop)
 
 
 def describe(counts: Counter[str]) -> str:
-    """Return counts by name as a list in words."""
-    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "nothing"
+    """Return counts by name as a list, such as ``"log rows 3, dead letters 1"``."""
+    return ", ".join(f"{name} {count}" for name, count in counts.items() if count) or "nothing"

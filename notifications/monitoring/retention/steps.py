@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from django.db import models, router
 from django.db.models import Exists, OuterRef
 
-from notifications.models import Notification, NotificationLog, allow_log_changes
+from notifications.models import AttachedFile, Delivery, Notification, NotificationLog, allow_log_changes
 from notifications.monitoring.retention.archive import Archive
 from notifications.storage import retention
 from notifications.storage.engine import get_engine
@@ -92,7 +92,15 @@ class NotificationStep:
         return Batch(deleted, self._is_last and not self._ended)
 
     def count(self) -> int:
-        return sum(len(ended) for ended in self.iterate_ended())
+        if self.only_files:
+            return sum(map(self._count_files, self.iterate_ended()))
+        return sum(len(ended) + self._count_deliveries(ended) for ended in self.iterate_ended())
+
+    def _count_files(self, ended: list[int]) -> int:
+        return AttachedFile.objects.using(self.using).filter(notification__in=ended).count()
+
+    def _count_deliveries(self, ended: list[int]) -> int:
+        return Delivery.objects.using(self.using).filter(notification__in=ended).count()
 
     def iterate_ended(self, size: int = PAGE) -> Iterator[list[int]]:
         """Yield the ids of all ended notifications, without deleting any."""
