@@ -19,7 +19,7 @@ from typing import IO
 from benchmarks.figures import Figures
 from benchmarks.table import markdown, row, write
 
-NAMES = ("send", "latency", "claim", "noop", "mail", "render", "staff", "hostile", "inbox", "replay")
+NAMES = ("send", "latency", "claim", "noop", "mail", "render", "staff", "hostile", "inbox", "replay", "retention")
 
 
 def main() -> int:
