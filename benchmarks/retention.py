@@ -52,7 +52,9 @@ LOG = """
         correlation_id, sent_at)
     SELECT 'attempt', %s, 'bench_noop', d.recipient_id, d.recipient_key, d.notification_id, d.id, 'log', %s, '', '',
         'log', '', 1, 0, 0.1, 'old-' || d.notification_id, %s FROM klaxon_delivery d"""
-PERSONAL = "INSERT INTO klaxon_logpersonal (log_id, address, context_data) SELECT id, '', '{}' FROM klaxon_notificationlog"
+PERSONAL = (
+    "INSERT INTO klaxon_logpersonal (log_id, address, context_data) SELECT id, '', '{}' FROM klaxon_notificationlog"
+)
 
 
 def fill(rows: int) -> None:

@@ -203,6 +203,18 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             state=DeliveryState.CANCELLED, reason=Reason.CANCELLED, settled_at=now, due_at=None
         )
 
+    def withdraw(self, now: datetime) -> int:
+        """Cancel the rows that are claimed and not being sent; return their number. Their workers lose the claims."""
+        return self.filter(state=DeliveryState.CLAIMED).update(
+            state=DeliveryState.CANCELLED,
+            reason=Reason.CANCELLED,
+            settled_at=now,
+            due_at=None,
+            owner="",
+            lease=None,
+            fence=models.F("fence") + 1,
+        )
+
     def cancel_merged(self, now: datetime) -> int:
         """Cancel the rows in digests and batches that no worker has claimed yet; return the number of rows.
 

@@ -155,7 +155,9 @@ class PostgresEngine(Engine):
         with self.connection.cursor() as cursor:
             # The statistics contain values of the rows.
             cursor.execute(f"VACUUM ({'FULL, ' * rewrite}ANALYZE) {quoted}")
-        kept = "the write-ahead log (pg_wal) until it is recycled, and standby servers and backups until they are replaced"
+        kept = (
+            "the write-ahead log (pg_wal) until it is recycled, and standby servers and backups until they are replaced"
+        )
         return kept if rewrite else f"unused parts of the tables' files (use --vacuum full), {kept}"
 
     def lock_transaction(self, name: str) -> None:

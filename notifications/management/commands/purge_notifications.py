@@ -33,7 +33,9 @@ class Command(DatabaseCommand):
             "--batch", type=int, default=MAX_BATCH, metavar="N", help="delete at most N rows in one transaction"
         )
         parser.add_argument(
-            "--at-once", action="store_true", help="do not pause between transactions, if nothing else uses the database"
+            "--at-once",
+            action="store_true",
+            help="do not pause between transactions, if nothing else uses the database",
         )
 
     @read_from_primary()

@@ -60,8 +60,12 @@ def probe_storage(using: str, now: datetime) -> Iterator[Finding]:
     """Return the finding ``storage``."""
     usages = measure_storage(using)
     is_healthy = all(usage.level == GOOD for usage in usages)
-    remedy = "" if is_healthy else (
-        "Run `manage.py purge_notifications`, shorten the ages in NOTIFICATIONS['RETENTION'], or add space and raise "
-        f"{LIMIT_SETTING}."
+    remedy = (
+        ""
+        if is_healthy
+        else (
+            "Run `manage.py purge_notifications`, shorten the ages in NOTIFICATIONS['RETENTION'], or add space and raise "
+            f"{LIMIT_SETTING}."
+        )
     )
     yield Finding("storage", is_healthy, " ".join(map(str, usages)), remedy)

@@ -179,7 +179,9 @@ class OrphanStep:
 
     def delete(self, limit: int) -> Batch:
         rows = self._rows()
-        page = list((rows if self.after is None else rows.filter(pk__gt=self.after)).values_list("pk", flat=True)[:limit])
+        page = list(
+            (rows if self.after is None else rows.filter(pk__gt=self.after)).values_list("pk", flat=True)[:limit]
+        )
         if not page:
             return Batch(0, True)
         self.after = page[-1]
