@@ -1,4 +1,4 @@
-"""The settings ``NOTIFICATIONS["RETENTION"]`` and ``["STORAGE"]``: how long rows are kept, and how much space they have."""
+"""The settings ``RETENTION``: how long rows are kept, and ``STORAGE``: how much space they have."""
 
 from collections.abc import Callable, Iterator, Mapping
 from os import PathLike

@@ -215,6 +215,10 @@ class Engine(ABC):
         """Return the file of the database; None if it is in memory, or on a server."""
 
     @abstractmethod
+    def prefer_indexes(self) -> None:
+        """Let the statements of this transaction use indexes wherever they can."""
+
+    @abstractmethod
     def release_pages(self, limit: int) -> int:
         """Give at most ``limit`` unused pages of the file back to the disk; return how many there were."""
 
@@ -226,7 +230,7 @@ class Engine(ABC):
     def vacuum(self, tables: Sequence[str], rewrite: bool) -> str:
         """Remove deleted rows from the files, outside of a transaction.
 
-        :param rewrite: whether to write the tables anew, so that nothing of the rows is left. They are locked meanwhile.
+        :param rewrite: whether to write the tables anew, so that nothing is left. They are locked meanwhile.
         :return: a sentence that says where deleted rows may still be; empty if nowhere.
         """
 

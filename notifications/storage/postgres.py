@@ -143,6 +143,11 @@ class PostgresEngine(Engine):
     def get_data_file(self) -> Path | None:
         return None
 
+    def prefer_indexes(self) -> None:
+        """Forbid to read whole tables: with a LIMIT, the planner hopes to find rows early, and then never does."""
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('enable_seqscan', 'off', true)")
+
     def release_pages(self, limit: int) -> int:
         """Return 0: autovacuum does it."""
         return 0

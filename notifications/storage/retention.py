@@ -77,6 +77,7 @@ def delete_deliveries(using: str, notification_ids: Sequence[int], limit: int) -
         SELECT id FROM klaxon_delivery WHERE notification_id {engine.in_array("bigint")} AND state IN ({FINAL})
         LIMIT %s {engine.skip_locked}"""  # noqa: S608 - constant SQL
     with transaction.atomic(using=using):
+        engine.prefer_indexes()
         ids = fetch_ids(engine, sql, [engine.array_parameter(notification_ids), limit])
         delete_delivery_rows(engine, ids)
     return len(ids)
@@ -117,6 +118,7 @@ def delete_notifications(using: str, ids: Sequence[int]) -> int:
         AND NOT EXISTS (SELECT 1 FROM klaxon_delivery d WHERE d.notification_id = n.id)
         AND NOT EXISTS (SELECT 1 FROM klaxon_attachedfile a WHERE a.notification_id = n.id)"""  # noqa: S608
     with transaction.atomic(using=using):
+        engine.prefer_indexes()
         locked = fetch_ids(engine, lock, [engine.array_parameter(ids)])
         keys = sorted(fetch_ids(engine, empty, [engine.array_parameter(sorted(locked))]))
         notification = apps.get_model("klaxon", "Notification")
@@ -139,6 +141,7 @@ def delete_attachments(using: str, notification_ids: Sequence[int], limit: int) 
     these = engine.in_array("bigint")
     sql = f"SELECT id, notification_id FROM klaxon_attachedfile WHERE notification_id {these} LIMIT %s"  # noqa: S608
     with transaction.atomic(using=using), engine.connection.cursor() as cursor:
+        engine.prefer_indexes()
         cursor.execute(sql, [engine.array_parameter(notification_ids), limit])
         rows = cursor.fetchall()
         if rows:

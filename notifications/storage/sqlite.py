@@ -148,13 +148,18 @@ class SQLiteEngine(Engine):
             files = {name: path for _number, name, path in cursor.execute("PRAGMA database_list").fetchall()}
         return Path(files["main"]) if files.get("main") else None
 
+    def prefer_indexes(self) -> None:
+        """Do nothing: it always does."""
+
     def release_pages(self, limit: int) -> int:
-        unused = self._read_pragma("freelist_count") if self._read_pragma("auto_vacuum") == INCREMENTAL else 0
+        if self.connection.in_atomic_block or self._read_pragma("auto_vacuum") != INCREMENTAL:
+            return 0
+        unused = self._read_pragma("freelist_count")
         if unused:
-            with self.connection.cursor() as cursor:
-                # Each row that is fetched is a step that frees one page.
-                cursor.execute(f"PRAGMA incremental_vacuum({min(limit, unused)})").fetchall()
-        return min(limit, unused)
+            with self.connection.wrap_database_errors:
+                # execute() would run it for one page only, because it stops at the first row, and there are no rows.
+                self.connection.connection.executescript(f"PRAGMA incremental_vacuum({limit})")
+        return max(unused - self._read_pragma("freelist_count"), 0)
 
     def overwrite_deleted(self) -> None:
         with self.connection.cursor() as cursor:

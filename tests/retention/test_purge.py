@@ -31,7 +31,7 @@ from notifications.models import (
 )
 from notifications.monitoring.retention import purge
 from notifications.monitoring.retention.plan import build_steps
-from notifications.monitoring.retention.purge import BackgroundPurge, BatchSize, Purge
+from notifications.monitoring.retention.purge import BackgroundPurge, Purge
 from notifications.testing import travelling
 from tests.factories import UserFactory, UserSettingsFactory
 from tests.shop.notification_events import ShopEvents
@@ -205,7 +205,7 @@ def test_a_stopped_purge_goes_on(time):
     ids = [send() for _ in range(30)]
     Delivery.objects.update(state="sent", settled_at=time.time)
     time.forward(days=31)
-    first = Purge(build_steps(time.time), BatchSize(most=4, now=4))
+    first = Purge(build_steps(time.time), 4)
     calls = iter(range(5))
     assert not first.run(lambda: next(calls, None) is None, pause_ratio=0)
     assert 0 < Delivery.objects.count() < 30
@@ -219,7 +219,7 @@ def test_a_transaction_deletes_no_more_than_the_batch(time, django_assert_max_nu
     send(to=users)
     Delivery.objects.update(state="sent", settled_at=time.time)
     time.forward(days=31)
-    steps = Purge(build_steps(time.time), BatchSize(most=20, now=20))
+    steps = Purge(build_steps(time.time), 20)
     most = 0
     while not steps.is_finished:
         most = max(most, steps.run_transaction().deleted)

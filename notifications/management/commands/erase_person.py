@@ -24,8 +24,8 @@ STILL_SENDING, REMAINS = 3, 4
 class Command(DatabaseCommand):
     help = (
         "Erase everything that Klaxon holds about a user or an address, also in the archive. What must stay, such as "
-        "rows of the log, is anonymous. The account itself is not Klaxon's and stays. Exit codes: 0 erased, 1 it cannot "
-        "run, 3 something is being sent to the person at this moment, 4 the sentences say what could not be erased."
+        "rows of the log, is anonymous. The account stays, because it is not Klaxon's. Exit codes: 0 erased, 1 it "
+        "cannot run, 3 something is being sent to the person at this moment, 4 the sentences say what is left."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

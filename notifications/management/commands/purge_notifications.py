@@ -14,7 +14,7 @@ from notifications.management.progress import Progress
 from notifications.models import Delivery
 from notifications.monitoring.retention.archive import ArchiveDamaged
 from notifications.monitoring.retention.plan import build_steps
-from notifications.monitoring.retention.purge import MAX_BATCH, PAUSE_RATIO, BatchSize, Purge, describe
+from notifications.monitoring.retention.purge import MAX_BATCH, Purge, describe
 
 UNARCHIVED = 3
 
@@ -50,9 +50,9 @@ class Command(DatabaseCommand):
             counts = Counter({step.name: step.count() for step in steps})
             self.stdout.write(f"Would delete: {describe(counts)}.")
             return
-        purge, progress = Purge(steps, BatchSize(options["batch"])), Progress(self.stdout, None)
+        purge, progress = Purge(steps, options["batch"]), Progress(self.stdout, None)
         try:
-            purge.run(pause_ratio=0 if options["at_once"] else PAUSE_RATIO, on_progress=progress.advance)
+            purge.run(pause_ratio=0 if options["at_once"] else None, on_progress=progress.advance)
         except KeyboardInterrupt:
             progress.end()
             self.stdout.write(f"Stopped. Deleted: {describe(purge.deleted)}. The next run goes on.")

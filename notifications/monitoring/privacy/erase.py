@@ -7,9 +7,8 @@ person are deleted. So an erasure that was interrupted finds all names and addre
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from django.db import models, router, transaction
@@ -18,7 +17,6 @@ from django.db.models import Exists, OuterRef, Q
 from notifications import conf
 from notifications.context import decrypt_context, encrypt_context, is_encrypted
 from notifications.core import clock
-from notifications.delivering import leftovers
 from notifications.exceptions import DecryptionFailed, KlaxonError
 from notifications.models import (
     Acknowledgement,
@@ -30,7 +28,6 @@ from notifications.models import (
     IdempotentRequest,
     InboxItem,
     LiveMessage,
-    LogPersonal,
     Notification,
     NotificationLog,
     PreferenceChange,
@@ -40,6 +37,7 @@ from notifications.models import (
     allow_log_changes,
 )
 from notifications.models.append_only import AppendOnly
+from notifications.monitoring.privacy.files import find_files, make_line_filter, rewrite_archive
 from notifications.monitoring.privacy.holdings import AUTHORS, HOLDINGS, MENTIONS, Holding, find_mentions
 from notifications.monitoring.privacy.person import Person
 from notifications.monitoring.retention import archive
@@ -53,7 +51,6 @@ logger = logging.getLogger("notifications.privacy")
 PURPOSE = "erase"
 BATCH = 200
 POLL_SECONDS = 0.2
-READ_BYTES = 1 << 20
 KEPT = (NotificationLog, Suppression, EscalationEntry)
 """Tables whose rows stay without what identifies the person."""
 DELETED_MENTIONS = (TrackedLink, IdempotentRequest, LiveMessage)
@@ -89,7 +86,7 @@ def erase(person: Person, by: Any = None, wait_seconds: float = 30.0) -> Erasure
     result, using = Erasure(), router.db_for_write(Delivery)
     get_engine(using).overwrite_deleted()
     _cancel(person, using, result, wait_seconds)
-    _rewrite_archive(person, result)
+    result.counts["lines of the archive"] += rewrite_archive(person)
     _scrub_mentions(person, result)
     _scrub_encrypted(person, using, result)
     _remove_targets(person, result)
@@ -134,8 +131,8 @@ def _cancel(person: Person, using: str, result: Erasure, wait_seconds: float) ->
             return
         if time.monotonic() >= deadline:
             raise StillSending(
-                f"Deliveries to {person.label} are being sent at this moment, or their worker was lost. Run the command "
-                "again when they have ended."
+                f"Deliveries to {person.label} are being sent at this moment, or their worker was lost. Run the "
+                "command again when they have ended."
             )
         time.sleep(POLL_SECONDS)
 
@@ -329,79 +326,6 @@ def _get_holding(model: Any) -> Holding:
 def _changing(model: Any, using: str) -> Any:
     """Return a transaction in which rows of the model may be changed."""
     return allow_log_changes(PURPOSE, using) if issubclass(model, AppendOnly) else transaction.atomic(using=using)
-
-
-# ---- Outside of the database
-
-
-def make_line_filter(person: Person) -> Callable[[dict[str, Any]], dict[str, Any] | None]:
-    """Return a function that erases the person from a line of the archive: None if the line is the person's."""
-    own = {Delivery._meta.label_lower, Acknowledgement._meta.label_lower}
-    keys, hashes = set(person.keys), set(person.address_hashes)
-    user = None if person.user is None else person.user.pk
-    personal_logs: set[Any] = set()
-
-    def change(line: dict[str, Any]) -> dict[str, Any] | None:
-        table, row = line["table"], line["row"]
-        is_mine = row.get("recipient_key") in keys or (bool(row.get("address")) and row.get("address_hash") in hashes)
-        is_mine |= user is not None and str(user) in (str(row.get("recipient_id")), str(row.get("user_id")))
-        if table == NotificationLog._meta.label_lower and is_mine:
-            personal_logs.add(row["id"])
-        if (is_mine and table in own) or (
-            table == LogPersonal._meta.label_lower and row.get("log_id") in personal_logs
-        ):
-            return None
-        changed = {name: person.scrub(value) for name, value in row.items()}
-        for column in ("actor_id", "by_id", "acknowledged_by_id"):
-            if user is not None and str(row.get(column)) == str(user):
-                changed[column] = None
-        if changed.get("by_key") in keys:
-            changed["by_key"] = ""
-        return {**line, "row": changed}
-
-    return change
-
-
-def _rewrite_archive(person: Person, result: Erasure) -> None:
-    folder = archive.get_folder()
-    if folder is None:
-        return
-    now = clock.now(router.db_for_write(Delivery))
-    for path in archive.list_manifests(folder):
-        result.counts["lines of the archive"] += archive.rewrite(path, make_line_filter(person), now)
-
-
-def find_files(person: Person) -> list[str]:
-    """Return a sentence for each file of Klaxon outside of the database that mentions the person."""
-    site, found = conf.current(), []
-    spool = Path(site.spool_dir) if str(site.spool_dir) else None
-    for folder, remedy in (
-        (spool, "Run `manage.py replay_spool`, or delete the file."),
-        (leftovers.get_folder(), "Start a worker, which reads it, or delete the file."),
-    ):
-        if folder is not None and folder.is_dir():
-            found += [f"{path} mentions the person. {remedy}" for path in _search(folder, person)]
-    if folder := archive.get_folder():
-        unlisted = archive.find_unlisted(folder) if folder.is_dir() else []
-        found += [f"{path} has no manifest, and may mention the person. Delete the file." for path in unlisted]
-    return found
-
-
-def _search(folder: Path, person: Person) -> Iterator[Path]:
-    spellings = [text.encode() for text in person.iterate_spellings()]
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and any(_contains(path, text) for text in spellings):
-            yield path
-
-
-def _contains(path: Path, text: bytes) -> bool:
-    rest = b""
-    with path.open("rb") as file:
-        while block := file.read(READ_BYTES):
-            if text in rest + block:
-                return True
-            rest = block[-len(text) :]
-    return False
 
 
 def _record(person: Person, by: Any, result: Erasure) -> None:

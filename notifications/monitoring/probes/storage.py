@@ -64,8 +64,8 @@ def probe_storage(using: str, now: datetime) -> Iterator[Finding]:
         ""
         if is_healthy
         else (
-            "Run `manage.py purge_notifications`, shorten the ages in NOTIFICATIONS['RETENTION'], or add space and raise "
-            f"{LIMIT_SETTING}."
+            "Run `manage.py purge_notifications`, shorten the ages in NOTIFICATIONS['RETENTION'], or add space and "
+            f"raise {LIMIT_SETTING}."
         )
     )
     yield Finding("storage", is_healthy, " ".join(map(str, usages)), remedy)

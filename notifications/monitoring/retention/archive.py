@@ -204,7 +204,7 @@ class Writer:
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Replace a file by a new one, so that there is always either the old or the new one, even after a power failure."""
+    """Replace a file by a new one. After a power failure, there is either the old or the new one."""
     part = path.with_suffix(f"{path.suffix}{PART}")
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)

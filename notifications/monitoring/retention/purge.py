@@ -17,14 +17,15 @@ from notifications.models import Delivery
 from notifications.monitoring.probes.storage import CRITICAL, measure_storage
 from notifications.monitoring.retention.plan import build_steps
 from notifications.monitoring.retention.steps import Batch, Step
+from notifications.storage.engine import get_engine
 
 logger = logging.getLogger("notifications.retention")
 
 MAX_BATCH, MIN_BATCH = 1000, 10
-TARGET_SECONDS = 0.01
-"""How long a transaction should take. Another writer waits for no longer than that."""
-PAUSE_RATIO = 4.0
-"""A pause after each transaction is this many times as long, so that others have the database for most of the time."""
+TARGET_SECONDS, SERVER_TARGET_SECONDS = 0.01, 0.05
+"""How long a transaction should take. On SQLite, other writers wait so long; on a server, nobody waits."""
+PAUSE_RATIO, SERVER_PAUSE_RATIO = 4.0, 1.0
+"""A pause after each transaction is this many times as long, so that others have the database and the processor."""
 TASK_SECONDS, CRITICAL_TASK_SECONDS = 0.05, 0.5
 REST_SECONDS = 3600.0
 STORAGE_SECONDS = 60.0
@@ -34,14 +35,15 @@ ShouldStop = Callable[[], bool]
 
 @dataclass
 class BatchSize:
-    """The number of rows of the next transaction, so that it takes about ``TARGET_SECONDS``."""
+    """The number of rows of the next transaction, so that it takes about ``target`` seconds."""
 
     most: int = MAX_BATCH
     now: int = 100
+    target: float = TARGET_SECONDS
 
     def adapt(self, deleted: int, seconds: float) -> None:
-        if seconds > TARGET_SECONDS:
-            self.now = max(MIN_BATCH, int(self.now * max(TARGET_SECONDS / seconds, 0.25)))
+        if seconds > self.target:
+            self.now = max(MIN_BATCH, int(self.now * max(self.target / seconds, 0.25)))
         elif deleted >= self.now:
             self.now = int(self.now * 1.5) + 1
         self.now = min(self.now, self.most)
@@ -55,9 +57,15 @@ class Purge:
     """
 
     steps: list[Step]
-    size: BatchSize = field(default_factory=BatchSize)
+    most: int = MAX_BATCH
     deleted: Counter[str] = field(default_factory=Counter)
     unarchived: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        has_server = get_engine(router.db_for_write(Delivery)).has_server
+        target = SERVER_TARGET_SECONDS if has_server else TARGET_SECONDS
+        self.size = BatchSize(self.most, min(self.most, 100), target)
+        self.pause_ratio = SERVER_PAUSE_RATIO if has_server else PAUSE_RATIO
 
     @property
     def is_finished(self) -> bool:
@@ -78,16 +86,20 @@ class Purge:
     def run(
         self,
         should_stop: ShouldStop = lambda: False,
-        pause_ratio: float = PAUSE_RATIO,
+        pause_ratio: float | None = None,
         on_progress: Callable[[int], None] = lambda count: None,
     ) -> bool:
-        """Run until nothing is left; return whether that is so, because it may be stopped before."""
+        """Run until nothing is left; return whether that is so, because it may be stopped before.
+
+        :param pause_ratio: how many times as long as a transaction the pause after it is; None for the usual one.
+        """
+        ratio = self.pause_ratio if pause_ratio is None else pause_ratio
         while not self.is_finished and not should_stop():
             began = time.perf_counter()
             batch = self.run_transaction()
             on_progress(batch.deleted)
             if batch.deleted:
-                time.sleep((time.perf_counter() - began) * pause_ratio)
+                time.sleep((time.perf_counter() - began) * ratio)
         return self.is_finished
 
 

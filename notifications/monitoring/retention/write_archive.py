@@ -106,7 +106,7 @@ def _write_dead_letters(writer: Writer, archive: Archive, now: datetime) -> Iter
 
 
 def _find_old(model: Any, name: str, before: datetime, archive: Archive) -> Iterator[list[int]]:
-    """Yield the keys of old rows in pages. Keys are nearly in the order of time, so it stops at the first newer page."""
+    """Yield the keys of old rows in pages, up to the first page without any: keys are nearly in the order of time."""
     table, rows, after = model._meta.label_lower, _rows(model).order_by("pk"), 0
     while page := list(rows.filter(pk__gt=after).values_list("pk", name)[:PAGE]):
         after = page[-1][0]
