@@ -65,9 +65,8 @@ def fill(person, other, now):
     UserSettings.objects.create(user=person, cluster=cluster, addresses={"email": OTHER_EMAIL})
     UserSettings.objects.filter(user=person).get().set_channel("app", True)
     NotificationManager.send(ShopEvents.ORDER_SHIPPED, [person, other], context=ORDER, actor=person)
-    NotificationManager.send(
-        ShopEvents.ORDER_SHIPPED, person, context=ORDER, attachments=[(f"{LOGIN}.txt", b"", "a/b")]
-    )
+    files = [(f"{LOGIN}.txt", b"", "a/b")]
+    NotificationManager.send(ShopEvents.ORDER_SHIPPED, person, context=ORDER, attachments=files)
     NotificationManager.send(ShopEvents.NEWSLETTER, Address(email=EMAIL))
     Dispatcher().run_until_idle()
     waiting = NotificationManager.send(ShopEvents.NEWSLETTER, person, send_at=now + timedelta(days=5))
