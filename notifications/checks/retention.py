@@ -14,8 +14,8 @@ def check_archive() -> Messages:
     if fault := archive.find_fault():
         yield Error(
             f"The archive cannot be used. {fault}",
-            hint=f"Create the folder for every process that archives or purges, or correct {archive.SETTING}. Without an "
-            "archive, nothing is purged.",
+            hint=f"Create the folder for every process that archives or purges, or correct {archive.SETTING}. "
+            "Without it, nothing is purged.",
             id="klaxon.E046",
         )
 
