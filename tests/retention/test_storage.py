@@ -62,6 +62,8 @@ def test_wrong_settings_are_reported(settings, setting, value, hint):
 def test_unused_pages_are_given_back_in_small_steps():
     engine = get_engine("default")
     with connection.cursor() as cursor:
+        cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        cursor.execute("VACUUM")
         cursor.execute("CREATE TABLE ballast (content text)")
         cursor.executemany("INSERT INTO ballast VALUES (%s)", [("x" * 4000,)] * 500)
         cursor.execute("DROP TABLE ballast")

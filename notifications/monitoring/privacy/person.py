@@ -86,7 +86,8 @@ class Person:
         """Matches the needles in any case, but not within a longer word."""
         if not self.needles:
             return None
-        return re.compile("|".join(rf"(?<!\w){re.escape(text)}(?!\w)" for text in self.needles), re.IGNORECASE)
+        texts = sorted(self.iterate_spellings(), key=len, reverse=True)
+        return re.compile("|".join(rf"(?<!\w){re.escape(text)}(?!\w)" for text in texts), re.IGNORECASE)
 
     @cached_property
     def targets(self) -> frozenset[str]:

@@ -129,9 +129,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ArchiveDamaged(f"The manifest {path} cannot be read: {error!r:.200}") from error
     if not data.is_file():
-        raise ArchiveDamaged(
-            f"The file {data}, which {path.name} names, is missing. Restore it, or delete {path.name}."
-        )
+        raise ArchiveDamaged(f"The file {data} of the manifest {path} is missing. Restore it, or delete the manifest.")
     return manifest
 
 

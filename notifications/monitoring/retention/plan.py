@@ -158,10 +158,10 @@ def _delete_first(rows: models.QuerySet[Any], limit: int) -> int:
 
 
 AGED: dict[str, Callable[..., Step]] = {
-    # The first one, because a notification ends with its last dead letter.
-    "DEAD_LETTERS": _dead_letters,
     "NOTIFICATIONS": _notifications,
     "ATTACHMENTS": _attachments,
+    # After the notifications: one that ends with its last dead letter is archived and deleted by the next runs.
+    "DEAD_LETTERS": _dead_letters,
     "LOG": _log,
     "ESCALATION_ENTRIES": _append_only(EscalationEntry, "at", "entries of escalations"),
     "INBOX": _inbox,
