@@ -325,7 +325,7 @@ def vacuum_tables_of_the_site():
     """As an operator does after deleting an account, and with PostgreSQL's own statistics of the tables."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("VACUUM FULL auth_user")
+            cursor.execute("VACUUM (FULL, ANALYZE) auth_user")
             cursor.execute("VACUUM FULL pg_statistic")
             cursor.execute("CHECKPOINT")
 

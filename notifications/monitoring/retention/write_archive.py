@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from django.db import router
 
@@ -39,7 +40,7 @@ def write_archive(now: datetime, on_progress: OnProgress = lambda count: None) -
     archive, folder = open_archive(), get_folder()
     if archive is None or folder is None:
         raise ValueError("There is no archive, because NOTIFICATIONS['RETENTION']['ARCHIVE_DIR'] is empty.")
-    name = f"klaxon-{now:%Y%m%dT%H%M%S%fZ}"
+    name = f"klaxon-{now:%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
     for part in folder.glob(f"klaxon-*{PART}"):
         part.unlink(missing_ok=True)
     writer = Writer(folder, name)
