@@ -161,7 +161,8 @@ class PostgresEngine(Engine):
             # The statistics contain values of the rows.
             cursor.execute(f"VACUUM ({'FULL, ' * rewrite}ANALYZE) {quoted}")
         kept = (
-            "the write-ahead log (pg_wal) until it is recycled, and standby servers and backups until they are replaced"
+            "the write-ahead log until it is recycled, the planner's statistics of tables that are empty now, and "
+            "standby servers and backups until they are replaced"
         )
         return kept if rewrite else f"unused parts of the tables' files (use --vacuum full), {kept}"
 
