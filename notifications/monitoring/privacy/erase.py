@@ -144,7 +144,7 @@ def _scrub_mentions(person: Person, result: Erasure) -> None:
         for row in find_mentions(person, model, columns):
             if not _mentions(person, row, columns):
                 continue
-            rows = models.QuerySet(model, using=using).filter(pk=row.pk)
+            rows: Any = models.QuerySet(model, using=using).filter(pk=row.pk)
             with _changing(model, using):
                 if model in DELETED_MENTIONS:
                     rows.delete()
@@ -246,7 +246,7 @@ def _forget_author(person: Person, result: Erasure) -> None:
         return
     for model, column in AUTHORS:
         using = router.db_for_write(model)
-        rows = models.QuerySet(model, using=using)
+        rows: Any = models.QuerySet(model, using=using)
         values = {column: None, **({"actor_name": ""} if model is InboxItem else {})}
         for keys in _pages(rows.filter(**{column: person.user.pk})):
             with _changing(model, using):
@@ -259,7 +259,7 @@ def _erase_rows(person: Person, holding: Holding, result: Erasure) -> None:
     if model is NotificationLog:
         # Its texts were changed; the recipient key stays, and names nobody when the account is deleted.
         return
-    rows = models.QuerySet(model, using=using)
+    rows: Any = models.QuerySet(model, using=using)
     for keys in _pages(holding.rows(person)):
         these = rows.filter(pk__in=keys)
         with _changing(model, using):
@@ -305,7 +305,7 @@ def _find_own_notifications(person: Person, using: str) -> Iterator[int]:
     """Yield the notifications without deliveries that only the person would have got: all were dropped."""
     log = NotificationLog.objects.using(using)
     others = log.filter(notification=OuterRef("notification")).exclude(recipient_key__in=person.keys)
-    mine = models.QuerySet(NotificationLog, using=using).filter(recipient_key__in=person.keys)
+    mine: Any = models.QuerySet(NotificationLog, using=using).filter(recipient_key__in=person.keys)
     rows = mine.filter(~Exists(others), notification__isnull=False).order_by()
     yield from rows.values_list("notification", flat=True).distinct()
 

@@ -175,7 +175,7 @@ def find_mentions(person: Person, model: Any, columns: tuple[str, ...]) -> Itera
     """Yield the rows of a table with a text that mentions a person. It reads the whole table, in pages."""
     if not person.needles:
         return
-    rows = models.QuerySet(model, using=router.db_for_write(model))
+    rows: Any = models.QuerySet(model, using=router.db_for_write(model))
     texts = {f"{name}_text": Cast(name, TextField()) for name in columns}
     condition = Q()
     for name in texts:
