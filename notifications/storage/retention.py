@@ -104,7 +104,10 @@ def delete_delivery_rows(engine: Engine, ids: Iterable[int]) -> None:
         cursor.execute(f"DELETE FROM klaxon_delivery WHERE id {these}", [keys])  # noqa: S608
 
 
-CHILDREN = ("klaxon_acknowledgement", "klaxon_escalationrun")
+def find_children(model: type[models.Model]) -> list[tuple[str, str]]:
+    """Return the tables and columns whose rows refer to rows of a model by a constraint."""
+    fields = (relation.field for relation in model._meta.related_objects)
+    return [(field.model._meta.db_table, field.column) for field in fields if field.db_constraint]
 
 
 def delete_notifications(using: str, ids: Sequence[int]) -> int:
@@ -126,11 +129,9 @@ def delete_notifications(using: str, ids: Sequence[int]) -> int:
             notification._base_manager.using(using).filter(pk__in=keys).delete()
             return len(keys)
         with engine.connection.cursor() as cursor:
-            for table in CHILDREN:
-                cursor.execute(
-                    f"DELETE FROM {table} WHERE notification_id {these}",  # noqa: S608
-                    [engine.array_parameter(keys)],
-                )
+            # Of the deliveries and attachments, nothing is left.
+            for table, column in find_children(notification):
+                cursor.execute(f"DELETE FROM {table} WHERE {column} {these}", [engine.array_parameter(keys)])  # noqa: S608
             cursor.execute(f"DELETE FROM klaxon_notification WHERE id {these}", [engine.array_parameter(keys)])  # noqa: S608
     return len(keys)
 

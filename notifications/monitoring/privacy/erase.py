@@ -44,7 +44,7 @@ from notifications.monitoring.retention import archive
 from notifications.outcomes import WAITING, DeliveryState
 from notifications.storage import retention
 from notifications.storage.chunks import iterate_in_chunks
-from notifications.storage.engine import get_engine
+from notifications.storage.engine import array_subquery, get_engine
 
 logger = logging.getLogger("notifications.privacy")
 
@@ -122,7 +122,8 @@ def preview(person: Person) -> Erasure:
 def _cancel(person: Person, using: str, result: Erasure, wait_seconds: float) -> None:
     """Cancel all deliveries that are not sent yet, and wait for those that are being sent."""
     deadline = time.monotonic() + wait_seconds
-    rows = Delivery.objects.using(using).filter(pk__in=list(_keys(_get_holding(Delivery).rows(person))))
+    keys = list(_keys(_get_holding(Delivery).rows(person)))
+    rows = Delivery.objects.using(using).filter(pk__in=array_subquery(keys, Delivery._meta.pk, using))
     while True:
         now = clock.now(using)
         with transaction.atomic(using=using):
