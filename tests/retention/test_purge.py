@@ -150,6 +150,9 @@ def test_an_escalation_keeps_its_notification_and_its_pages(time):
     time.forward(days=60)
     run()
     assert left() == {pk, page}
+    time.forward(days=60)
+    run()
+    assert EscalationEntry.objects.filter(pk=entry.pk).exists()
     EscalationRun.objects.update(state="resolved", due_at=None, ended_at=time.time)
     time.forward(days=31)
     run()

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from django.db import models, router
+from django.db.models import Exists, OuterRef, Q
 
 from notifications import conf
 from notifications.models import (
@@ -17,6 +18,7 @@ from notifications.models import (
     Delivery,
     Device,
     EscalationEntry,
+    EscalationRun,
     Fingerprint,
     IdempotentRequest,
     InboxFeed,
@@ -107,8 +109,8 @@ def _append_only(model: Any, field_name: str, title: str) -> Callable[..., Step]
 
         def delete(limit: int) -> int:
             keys = retention.find_oldest(model, using, field_name, before, limit)
-            if archive is not None and model is EscalationEntry:
-                keys = [pk for pk in keys if archive.contains("klaxon.escalationentry", pk)]
+            if model is EscalationEntry:
+                keys = _choose_entries(keys, using, archive)
             if keys:
                 with allow_log_changes(PURPOSE, using):
                     model.objects.using(using).filter(pk__in=keys)._raw_delete(using)
@@ -117,6 +119,14 @@ def _append_only(model: Any, field_name: str, title: str) -> Callable[..., Step]
         return SimpleStep(title, delete, rows)
 
     return build
+
+
+def _choose_entries(keys: list[int], using: str, archive: Archive | None) -> list[int]:
+    """Return the entries that may be deleted: those of escalations that are over, if they are archived."""
+    runs = EscalationRun.objects.using(using).filter(Q(due_at__isnull=False) | Q(state=EscalationRun.State.ACTIVE))
+    entries = EscalationEntry.objects.using(using).filter(~Exists(runs.filter(pk=OuterRef("run_id"))), pk__in=keys)
+    over = entries.order_by("pk").values_list("pk", flat=True)
+    return [pk for pk in over if archive is None or archive.contains("klaxon.escalationentry", pk)]
 
 
 def _inbox(before: datetime, archive: Archive | None) -> Step:
