@@ -5,7 +5,7 @@ Only rows in a final state are deleted, and only in bounded numbers, so nothing 
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.db import connections, models, transaction
@@ -106,7 +106,7 @@ def delete_delivery_rows(engine: Engine, ids: Iterable[int]) -> None:
 
 def find_children(model: type[models.Model]) -> list[tuple[str, str]]:
     """Return the tables and columns whose rows refer to rows of a model by a constraint."""
-    fields = (relation.field for relation in model._meta.related_objects)
+    fields: list[Any] = [relation.field for relation in model._meta.related_objects]
     return [(field.model._meta.db_table, field.column) for field in fields if field.db_constraint]
 
 
