@@ -1,5 +1,6 @@
 """Settings of the benchmarks: a discarding logger, a channel to the witness, and email to a local port."""
 
+import json
 import os
 
 from example_project.mail import make_email_settings
@@ -53,6 +54,7 @@ LOGGING_CONFIG = None
 ROOT_URLCONF = "benchmarks.urls"
 STATIC_URL = "/static/"
 NOTIFICATIONS = {
+    "RETENTION": json.loads(os.environ.get("BENCH_RETENTION", "{}")),
     "BASE_URL": "https://shop.example.com",
     "CHANNELS": {
         "app": {"ENABLED": False},

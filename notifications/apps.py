@@ -26,7 +26,6 @@ class NotificationsConfig(AppConfig):
 
     def ready(self) -> None:
         from notifications import celery, checks, events, signals, tasks
-        from notifications.can.cleanup import delete_old_state
         from notifications.delivering import on_commit
         from notifications.delivering.outcome_hooks import register_outcome_hook
         from notifications.delivering.rendering import register_replacement
@@ -46,6 +45,9 @@ class NotificationsConfig(AppConfig):
         from notifications.mail import register_footer_source
         from notifications.mail.finishing import register_finisher
         from notifications.monitoring import figures as metrics
+        from notifications.monitoring.probes import register_probe
+        from notifications.monitoring.probes.storage import probe_storage
+        from notifications.monitoring.retention import purge
         from notifications.preference_centre import addresses
         from notifications.preference_centre.summary import load_summary
         from notifications.push import signing_out
@@ -84,12 +86,12 @@ class NotificationsConfig(AppConfig):
         register_footer_source("links", unsubscribe_links.get_footer_fields, is_default=True)
         register_periodic_task("live messages", 60.0, live_cleanup.delete_expired)
         signals.webhook_endpoint_disabled.connect(warning.warn_owner, dispatch_uid="klaxon.webhooks")
-        register_periodic_task("webhook attempts", 600.0, warning.delete_old_attempts)
         register_periodic_task("address confirmations", 600.0, addresses.delete_expired)
         register_page(Purpose.NOTIFICATION_STATUS, "notifications/magic_links/status.html", load_status)
         register_page(Purpose.SETTINGS_VIEW, "notifications/magic_links/settings.html", load_summary)
         register_periodic_task("magic links", 600.0, delete_expired_links)
-        register_periodic_task("CAN faults", 600.0, delete_old_state)
+        register_probe("storage", probe_storage)
+        register_periodic_task("purge", 0.5, purge.run_periodically)
         start.connect()
         actions.connect()
         preview.connect()

@@ -321,6 +321,8 @@ def test_every_key_is_read_from_the_environment_in_its_type(settings):
             LIVE_REDIS="redis://127.0.0.1:6379/0",
             TOPICS_OF="shop.topics.topics_of",
             API='{"THROTTLE": "60/m"}',
+            RETENTION='{"LOG": 180}',
+            STORAGE='{"LIMIT_BYTES": 1000000}',
         )
     )
     assert found.keys() == conf.KEYS.keys()

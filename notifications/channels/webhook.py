@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.db import Error, router, transaction
@@ -93,10 +93,9 @@ class WebhookChannel(HTTPChannel):
     Options: ``timeout``, the seconds for a request with its answer; ``answer_bytes``, how much of an answer is read;
     ``allow_http``, whether endpoints may have ``http:`` URLs; ``allow`` and ``deny``, lists of networks and hosts that
     endpoints may have although they are private, or may never have; ``disable_days``, the days of failures only after
-    which an endpoint is disabled; ``keep_days``, how long attempts are kept.
+    which an endpoint is disabled.
     """
 
-    KEEP_DAYS: ClassVar[float] = 30
     address_kind = CHANNEL
     required_parts = ()
     requires = ("requests", "requests_hardened", "cryptography")
@@ -110,16 +109,14 @@ class WebhookChannel(HTTPChannel):
         allow: Sequence[str] = (),
         deny: Sequence[str] = (),
         disable_days: float = 5,
-        keep_days: float = KEEP_DAYS,
     ) -> None:
         super().__init__(timeout)
         if not answer_bytes > 0:
             raise ValueError("The option 'answer_bytes' must be a number of bytes above 0.")
-        if not disable_days > 0 or not keep_days > 0:
-            raise ValueError("The options 'disable_days' and 'keep_days' must be numbers of days above 0.")
+        if not disable_days > 0:
+            raise ValueError("The option 'disable_days' must be a number of days above 0.")
         self.guard = AddressGuard(allow, deny, allow_http)
         self.grace = timedelta(days=disable_days)
-        self.keep_days = keep_days
         self.client = HTTPClient(
             timeout, answer_bytes, lambda scheme: create_adapter(self.guard, scheme), trust_env=False
         )

@@ -6,7 +6,7 @@ preferences, E013 digests, E014 recipients of free text, E015 address fields, E0
 emails, E021 SMTP without TLS, E022 no encryption keys, E023 no page for sensitive events, E024 tracking, E025 HTTP API,
 E026 webhooks, E030 databases, E031 database engine, E032 no template engine, E033 own templates not found, E034 foreign
 files, E035 magic links, E036 CAN rules, E037 CAN rules in Python, E038 django.tasks, E040 CAN bus, E041 targets of
-escalations.
+escalations, E046 archive.
 Warnings: W001 channel not configured, W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes,
 W006 settings outside of NOTIFICATIONS, W007 undeclared variables, W008 disabled, W009 another package, W010 no field
 for email, W013 static files not found, W014 nobody present, W015 secrets of webhooks in plain text, W016 no callbacks
@@ -51,6 +51,7 @@ from notifications.checks.paths import (
 )
 from notifications.checks.phone import check_calls, check_phone_callbacks
 from notifications.checks.prefer import check_preferred_channels
+from notifications.checks.retention import check_ages, check_archive
 from notifications.checks.sensitive import check_sensitive_events
 from notifications.checks.static_files import check_static_files
 from notifications.checks.tasks import check_tasks
@@ -209,6 +210,8 @@ CHECKS_WITH_VALID_SETTINGS: tuple[Callable[[], Messages], ...] = (
     check_preferred_channels,
     check_tracking,
     check_webhooks,
+    check_archive,
+    check_ages,
     check_static_files,
     check_api,
     check_supported_channels,

@@ -42,6 +42,12 @@ from notifications.conf.problem import (
     is_time_span,
     suggest,
 )
+from notifications.conf.retention import (
+    RETENTION_KEYS,
+    STORAGE_KEYS,
+    find_retention_problems,
+    find_storage_problems,
+)
 from notifications.conf.theme import find_theme_problems
 from notifications.delays import DELAYS_HINT, find_delays_fault, parse_delays
 from notifications.exceptions import ChannelNotConfigured
@@ -201,6 +207,9 @@ class Conf:
         (), (str, PathLike, list, tuple), "texts", "the absolute path of a rule file, or a list of these", is_paths
     )
 
+    retention: Mapping[str, Any] = option(dict, Mapping, "json", 'a dict of ages in days, such as {"LOG": 180}')
+    storage: Mapping[str, Any] = option(dict, Mapping, "json", 'a dict such as {"LIMIT_BYTES": 10000000000}')
+
     def channel(self, name: str) -> ChannelConf | None:
         """Return the settings of a channel, or None if it is not configured or not enabled."""
         channel = _get_channels().get(name)
@@ -225,6 +234,14 @@ class Conf:
         """Return for each band the seconds within which its deliveries are sent when all is well."""
         return {**LATENCY, **self.get_metrics_option("LATENCY")}
 
+    def get_retention(self, name: str) -> Any:
+        """Return the value of a key of ``RETENTION``, or its default."""
+        return self.retention.get(name, RETENTION_KEYS[name][0])
+
+    def get_storage_option(self, name: str) -> Any:
+        """Return the value of a key of ``STORAGE``, or its default."""
+        return self.storage.get(name, STORAGE_KEYS[name][0])
+
     @property
     def all_channels(self) -> frozenset[str]:
         """The names of all channels of the site, including the disabled ones."""
@@ -240,6 +257,8 @@ PROBLEM_FINDERS: Mapping[str, Callable[[Any], Iterator[Problem]]] = {
     "API": find_api_problems,
     "CHANNELS": find_channel_problems,
     "METRICS": find_metrics_problems,
+    "RETENTION": find_retention_problems,
+    "STORAGE": find_storage_problems,
     "THEME": lambda theme: find_theme_problems(theme, "NOTIFICATIONS['THEME']"),
 }
 KEYS = {item.name.upper(): item for item in fields(Conf)}

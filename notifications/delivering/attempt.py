@@ -151,7 +151,8 @@ def _get_locale(item: ClaimedDelivery) -> Locale:
 def _describe_failure(delivery: Delivery, error: Exception) -> OutcomePair:
     """Return a dead letter: every error of a template, a transform or a channel would occur again."""
     is_sensitive = delivery.notification.is_sensitive
-    logger.error("Delivery %s cannot be rendered.", delivery.pk, exc_info=None if is_sensitive else error)
+    trace = None if is_sensitive else error
+    logger.error("Delivery %s cannot be rendered.", delivery.pk, exc_info=trace, extra=delivery.log_ids)
     return build_dead_letter(delivery, Reason.RENDERING, describe_error(error, is_sensitive))
 
 
@@ -416,6 +417,7 @@ class GroupHandover:
                 logger.exception(
                     "The next state of delivery %s cannot be decided. It counts as lost contact when its lease ends.",
                     item.delivery.pk,
+                    extra=item.delivery.log_ids,
                 )
         for delivery in unsent:
             pairs.append(build_retry(delivery, now))

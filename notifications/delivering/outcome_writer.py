@@ -257,7 +257,7 @@ class OutcomeWriter:
             message = (
                 "The outcome of delivery %s cannot be stored; the delivery becomes unknown when the lease expires."
             )
-            logger.exception(message, change.id)
+            logger.exception(message, change.id, extra={"delivery_id": change.id})
             return Counter()
 
     def _exclude_written(self, outcomes: Outcomes) -> Outcomes:
@@ -316,6 +316,7 @@ def warn_of_lost_contact(delivery_id: int, state: str) -> None:
         "Contact was lost while delivery %s was being sent, so it may have arrived. Its state is now %s.",
         delivery_id,
         state,
+        extra={"delivery_id": delivery_id},
     )
 
 

@@ -36,7 +36,8 @@ def acknowledge_by_phone(number: str) -> bool:
                 run = EscalationRun.objects.using(using).get(notification=get_first(delivery.notification))
                 acknowledge_run(run, by_key=delivery.recipient_key)
         except NotPermitted as error:
-            logger.warning("An answer to delivery %d does not acknowledge it: %s", delivery.pk, error)
+            message = "An answer to delivery %d does not acknowledge it: %s"
+            logger.warning(message, delivery.pk, error, extra=delivery.log_ids)
             return False
     return True
 

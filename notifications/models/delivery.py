@@ -204,6 +204,18 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
             state=DeliveryState.CANCELLED, reason=Reason.CANCELLED, settled_at=now, due_at=None
         )
 
+    def withdraw(self, now: datetime) -> int:
+        """Cancel the rows that are claimed and not being sent; return their number. Their workers lose the claims."""
+        return self.filter(state=DeliveryState.CLAIMED).update(
+            state=DeliveryState.CANCELLED,
+            reason=Reason.CANCELLED,
+            settled_at=now,
+            due_at=None,
+            owner="",
+            lease=None,
+            fence=models.F("fence") + 1,
+        )
+
     def cancel_merged(self, now: datetime) -> int:
         """Cancel the rows in digests and batches that no worker has claimed yet; return the number of rows.
 
@@ -405,6 +417,13 @@ class Delivery(models.Model):
         """Return the names of the providers that have failed with the delivery in this round, the first one first."""
         names: list[str] = json.loads(self.tried_providers) if self.tried_providers else []
         return names
+
+    @property
+    def log_ids(self) -> dict[str, Any]:
+        """What a line of the log says about it, as ``extra``. It makes no query."""
+        ids = {"delivery_id": self.pk, "notification_id": self.notification_id, "channel": self.channel}
+        notification = self._state.fields_cache.get("notification")
+        return ids if notification is None else {**notification.log_ids, **ids}
 
     @property
     def idempotency_key(self) -> str:

@@ -151,6 +151,17 @@ class InboxQuerySet(models.QuerySet["InboxItem"]):
                 row.revision = revisions[row.recipient_id]
             self.bulk_create(rows, ignore_conflicts=True)  # type: ignore[arg-type]
 
+    def discard(self, keys: Iterable[int]) -> int:
+        """Delete the items with these keys, and let open pages know; return their number."""
+        using = self._write_db
+        items = self.using(using).filter(pk__in=list(keys)).order_by()
+        with transaction.atomic(using=using):
+            user_ids = list(items.values_list("recipient", flat=True).distinct())
+            if not user_ids:
+                return 0
+            self._advance(user_ids)
+            return items.delete()[0]
+
     def _change(self, **values: Any) -> int:
         """Change the items with these values and give them a new revision; return their number."""
         using = self._write_db

@@ -114,6 +114,11 @@ class Notification(models.Model):
         return decoded(decrypt_context(self.context))
 
     @property
+    def log_ids(self) -> dict[str, Any]:
+        """What a line of the log says about it, as ``extra``."""
+        return {"correlation_id": str(self.correlation_id), "notification_id": self.pk, "event": self.event}
+
+    @property
     def is_sensitive(self) -> bool:
         """Whether the content may only be shown in the app.
 

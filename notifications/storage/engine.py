@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from django.db import Error, connections
@@ -228,6 +229,34 @@ class Engine(ABC):
     @abstractmethod
     def set_log_purpose(self, purpose: str) -> None:
         """Let this transaction change rows of the log for a purpose, or no longer if the purpose is empty."""
+
+    @abstractmethod
+    def get_data_size(self) -> int:
+        """Return how many bytes the database takes, without space that it can use again if that is known."""
+
+    @abstractmethod
+    def get_data_file(self) -> Path | None:
+        """Return the file of the database; None if it is in memory, or on a server."""
+
+    @abstractmethod
+    def prefer_indexes(self) -> None:
+        """Let the statements of this transaction use indexes wherever they can."""
+
+    @abstractmethod
+    def release_pages(self, limit: int) -> int:
+        """Give at most ``limit`` unused pages of the file back to the disk; return how many there were."""
+
+    @abstractmethod
+    def overwrite_deleted(self) -> None:
+        """Let this connection overwrite what it deletes, if the database can."""
+
+    @abstractmethod
+    def vacuum(self, tables: Sequence[str], rewrite: bool) -> str:
+        """Remove deleted rows from the files, outside of a transaction.
+
+        :param rewrite: whether to write the tables anew, so that nothing is left. They are locked meanwhile.
+        :return: a sentence that says where deleted rows may still be; empty if nowhere.
+        """
 
     @abstractmethod
     def lock_transaction(self, name: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
+from pathlib import Path
 from typing import Any, ClassVar
 
 from django.db import Error, transaction
@@ -154,6 +155,37 @@ class PostgresEngine(Engine):
         """Set the setting that the triggers read, so that a pooled connection does not pass it on to others."""
         with self.connection.cursor() as cursor:
             cursor.execute("SELECT set_config(%s, %s, true)", [LOG_CHANGES_SETTING, purpose])
+
+    def get_data_size(self) -> int:
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT pg_database_size(current_database())")
+            return int(cursor.fetchone()[0])
+
+    def get_data_file(self) -> Path | None:
+        return None
+
+    def prefer_indexes(self) -> None:
+        """Forbid to read whole tables: with a LIMIT, the planner hopes to find rows early, and then never does."""
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('enable_seqscan', 'off', true)")
+
+    def release_pages(self, limit: int) -> int:
+        """Return 0: autovacuum does it."""
+        return 0
+
+    def overwrite_deleted(self) -> None:
+        """Do nothing: deleted rows stay until a vacuum."""
+
+    def vacuum(self, tables: Sequence[str], rewrite: bool) -> str:
+        quoted = ", ".join(map(self.connection.ops.quote_name, tables))
+        with self.connection.cursor() as cursor:
+            # The statistics contain values of the rows.
+            cursor.execute(f"VACUUM ({'FULL, ' * rewrite}ANALYZE) {quoted}")
+        kept = (
+            "the write-ahead log until it is recycled, the planner's statistics of tables that are empty now, and "
+            "standby servers and backups until they are replaced"
+        )
+        return kept if rewrite else f"unused parts of the tables' files (use --vacuum full), {kept}"
 
     def lock_transaction(self, name: str) -> None:
         self._call_with_lock("pg_advisory_xact_lock", name)

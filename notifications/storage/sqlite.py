@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import chain
+from pathlib import Path
 from typing import Any, ClassVar
 
 from django.db import Error, transaction
@@ -14,6 +15,8 @@ from notifications.storage.engine import Column, Engine, InsertTarget, SchemaObj
 
 # There are few sizes, so that the driver's statement cache has nearly always prepared the statement before.
 BATCH_SIZES = (100, 10, 1)
+# The value of the pragma auto_vacuum.
+INCREMENTAL = 2
 
 # The migrations create the same: what they contain must never change, so it is not shared with them.
 SEARCH_TABLE, INBOX_TABLE = "klaxon_inboxsearch", "klaxon_inboxitem"
@@ -167,6 +170,46 @@ class SQLiteEngine(Engine):
 
     def set_log_purpose(self, purpose: str) -> None:
         """Do nothing: there are no triggers."""
+
+    def get_data_size(self) -> int:
+        pages, unused, size = (self._read_pragma(name) for name in ("page_count", "freelist_count", "page_size"))
+        return (pages - unused) * size
+
+    def get_data_file(self) -> Path | None:
+        with self.connection.cursor() as cursor:
+            files = {name: path for _number, name, path in cursor.execute("PRAGMA database_list").fetchall()}
+        return Path(files["main"]) if files.get("main") else None
+
+    def prefer_indexes(self) -> None:
+        """Do nothing: it always does."""
+
+    def release_pages(self, limit: int) -> int:
+        if self.connection.in_atomic_block or self._read_pragma("auto_vacuum") != INCREMENTAL:
+            return 0
+        unused = self._read_pragma("freelist_count")
+        if unused:
+            with self.connection.wrap_database_errors:
+                # execute() would run it for one page only, because it stops at the first row, and there are no rows.
+                self.connection.connection.executescript(f"PRAGMA incremental_vacuum({limit})")
+        return max(unused - self._read_pragma("freelist_count"), 0)
+
+    def overwrite_deleted(self) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute("PRAGMA secure_delete = ON").fetchall()
+
+    def vacuum(self, tables: Sequence[str], rewrite: bool) -> str:
+        """Rewrite the file, or only empty the write-ahead log: freed pages were overwritten before."""
+        with self.connection.cursor() as cursor:
+            if rewrite:
+                cursor.execute("VACUUM")
+            [busy, *_] = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        parts = ["the write-ahead log (-wal), because another connection reads it"] * bool(busy)
+        parts += ["pages of the file that were freed earlier (use --vacuum full)"] * (not rewrite)
+        return " and ".join(parts)
+
+    def _read_pragma(self, name: str) -> int:
+        with self.connection.cursor() as cursor:
+            return int(cursor.execute(f"PRAGMA {name}").fetchone()[0])
 
     def lock_transaction(self, name: str) -> None:
         """Do nothing: a transaction that writes locks the whole database."""

@@ -1,22 +1,18 @@
-"""Tell the owner of an endpoint that Klaxon has disabled it, and delete old attempts."""
+"""Tell the owner of an endpoint that Klaxon has disabled it."""
 
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from django.db import Error, router
+from django.db import Error
 from django.urls import NoReverseMatch, reverse
 
 from notifications import conf
-from notifications.channels.webhook import CHANNEL, WebhookChannel
-from notifications.conf import get_channel_conf
-from notifications.delivering.workers.periodic_tasks import ShouldStop
 from notifications.events import BuiltInEvents
 from notifications.mail import get_theme
 from notifications.manager import NotificationManager
-from notifications.models import WebhookAttempt, WebhookEndpoint, get_members
+from notifications.models import WebhookEndpoint, get_members
 from notifications.sending.message import find_recipients
 
 logger = logging.getLogger("notifications.channel.webhook")
@@ -76,13 +72,3 @@ def _get_page_url(endpoint: WebhookEndpoint) -> str:
     except NoReverseMatch:
         return ""
     return f"{get_theme(endpoint.cluster).base_url}{path}"
-
-
-def delete_old_attempts(now: datetime, should_stop: ShouldStop) -> None:
-    """Delete the attempts that are older than the option ``keep_days`` of the channel."""
-    if CHANNEL not in conf.current().enabled_channels:
-        return
-    days = get_channel_conf(CHANNEL).providers[0].options.get("keep_days", WebhookChannel.KEEP_DAYS)
-    attempts = WebhookAttempt.objects.using(router.db_for_write(WebhookAttempt))
-    while attempts.delete_older(now - timedelta(days=days)) and not should_stop():
-        pass

@@ -1,12 +1,11 @@
 """The state tables decide what is announced."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from django.contrib.auth.models import User
 
-from notifications.can.cleanup import KEEP, delete_old_state
 from notifications.can.devices import Sighting
 from notifications.can.faults import Device, Fault, FaultChange, SeenFault
 from notifications.can.flood import FloodGuard
@@ -194,14 +193,3 @@ def test_devices_and_faults_that_were_seen_are_written(store):
     row = CanFault.objects.get()
     assert (row.last_seen_at, row.count) == (times[1], 60)
     assert store.load_open("can0").addresses == {name: 0x44}
-
-
-def test_what_ended_long_ago_is_deleted_and_what_stands_stays(store):
-    apply(store, fault(), fault("cleared"), fault(), Alert("begun"), Alert("ended"), Alert("begun"))
-    store.write_seen(Seen({("can0", 1): Sighting(START, START)}, []))
-    now = datetime.fromtimestamp(START, UTC) + KEEP
-    delete_old_state(now, lambda: False)
-    assert (CanFault.objects.count(), CanAlert.objects.count(), CanDevice.objects.count()) == (2, 2, 1)
-    delete_old_state(now + timedelta(seconds=1), lambda: False)
-    assert (CanFault.objects.count(), CanAlert.objects.count(), CanDevice.objects.count()) == (1, 1, 0)
-    assert CanFault.objects.get().cleared_at is None

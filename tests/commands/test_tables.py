@@ -13,17 +13,21 @@ from notifications.management.base import check_tables
 from tests.processes import environment
 
 COMMANDS = [
+    "archive_notifications",
     "bridge_can --replay nothing.log",
     "create_api_key ann billing --scope inbox:read --all-clusters",
     "dispatch_notifications",
     "dispatch_notifications --watch",
     "dispatch_notifications --processes 2",
     "dispatch_notifications --processes 2 --watch",
+    "erase_person --user ann --yes",
     "explain_notification shop_newsletter --user ann",
+    "export_person --user ann --output nothing.json",
     "make_digests",
     "make_digests --dry-run",
     "pause_notifications",
     "purge_dead_letters --days 1",
+    "purge_notifications",
     "read_bounces nothing.mbox",
     "replay_dead_letters",
     "replay_spool",

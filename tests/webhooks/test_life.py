@@ -13,7 +13,6 @@ from notifications.exceptions import InvalidOption
 from notifications.models import Delivery, Notification, NotificationLog, WebhookAttempt, WebhookEndpoint
 from notifications.testing.travel import travelling
 from notifications.webhooks import list_attempts, replay_failed, send_again, set_enabled
-from notifications.webhooks.warning import delete_old_attempts
 from tests.channels.http_services import Answer
 from tests.factories import ClusterFactory, UserFactory
 from tests.webhooks.conftest import OPTIONS, make_due, send, work
@@ -189,20 +188,6 @@ def test_a_replay_leaves_other_endpoints_and_times_alone(service, endpoint):
     ready = Delivery.objects.filter(state="ready")
     assert ready.filter(address=endpoint.uid).count() == 1
     assert ready.filter(address=other.uid).count() == 2
-
-
-def test_old_attempts_are_deleted(service, endpoint, settings):
-    with travelling() as clock:
-        for _ in range(2):
-            send()
-            work()
-            clock.forward(days=20)
-        delete_old_attempts(clock.time, lambda: False)
-        assert WebhookAttempt.objects.count() == 1
-        options = {**OPTIONS, "keep_days": 1}
-        settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "CHANNELS": {"webhook": {"OPTIONS": options}}}
-        delete_old_attempts(clock.time, lambda: False)
-    assert not WebhookAttempt.objects.exists()
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,8 @@ def _build_item(notification: Notification, channel: str, part: str, user: Any, 
         raise  # the database cannot be used
     except Exception:
         # As a message of its own it would become a dead letter. Here it must not stop the other items.
-        logger.exception("Notification %s has no title in its digest. The name of its event is used.", notification.pk)
+        message = "Notification %s has no title in its digest. The name of its event is used."
+        logger.exception(message, notification.pk, extra=notification.log_ids)
         title = _label(notification.event, locale)
     priority = NotificationPriority(notification.priority)
     url = find_action_url(values, values.get("base_url", ""))

@@ -13,6 +13,7 @@ from notifications.management import dead_letters
 from notifications.management.base import DatabaseCommand
 from notifications.management.counts import format_count
 from notifications.models import Delivery
+from notifications.monitoring.retention.plan import delete_dead_letters
 
 
 class Command(DatabaseCommand):
@@ -31,10 +32,5 @@ class Command(DatabaseCommand):
         if options["dry_run"]:
             dead_letters.print_dry_run(letters, self, "delete")
             return
-        deleted = sum(self.purge(keys) for keys in dead_letters.iterate_in_steps(letters))
+        deleted = sum(map(delete_dead_letters, dead_letters.iterate_in_steps(letters)))
         self.stdout.write(f"Deleted {format_count(deleted, 'dead letter')}.")
-
-    def purge(self, keys: list[int]) -> int:
-        # The query checks the state again, so that a letter that was replayed in the meantime is kept.
-        letters = Delivery.objects.dead_letters().filter(pk__in=keys)
-        return letters.delete()[1].get(Delivery._meta.label, 0)

@@ -1,0 +1,83 @@
+"""A formatter that writes each record of the log as one line of JSON, without addresses.
+
+For the setting ``LOGGING``::
+
+    "formatters": {"json": {"()": "notifications.monitoring.logging.JSONFormatter"}}
+"""
+
+import json
+import logging
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from notifications.core.addresses import mask_addresses
+
+CORRELATION = ("correlation_id", "notification_id", "delivery_id", "event", "channel", "provider", "worker")
+"""The names of ``extra`` that become keys of their own."""
+SECRET_NAME = re.compile(r"pass(word|wd)|secret|token|api_?key|authorization|cookie|credential|private|\bdsn\b", re.I)
+SECRET_IN_TEXT = re.compile(
+    r"(?P<name>(?:pass(?:word|wd)|secret|token|api_?key|authorization|cookie)\w*[\"']?\s*[=:]\s*)"
+    r"(?P<value>\"[^\"]*\"|'[^']*'|(?:Bearer|Basic)\s+\S+|[^\s,;&\"'}]+)",
+    re.I,
+)
+USER_IN_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^\s/@]+@", re.I)
+QUERY_IN_URL = re.compile(r"(?P<start>[a-z][a-z0-9+.-]*://[^\s?#]+)\?[^\s\"']*", re.I)
+HIDDEN = "***"
+MAX_DEPTH = 5
+STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JSONFormatter(logging.Formatter):
+    """Writes ``time``, ``level``, ``logger``, ``message``, the correlation ids, ``extra`` and ``exception``.
+
+    Addresses are masked, and the values of names such as ``password`` and the queries of URLs are hidden. A value that
+    is not JSON is written as its text.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        found: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": clean_text(_get_message(record)),
+        }
+        given = {name: value for name, value in vars(record).items() if name not in STANDARD}
+        found |= {name: _clean(given.pop(name), name) for name in CORRELATION if name in given}
+        if given:
+            found["extra"] = _clean(given)
+        if record.exc_info and record.exc_info[0] is not None:
+            found["exception"] = clean_text(self.formatException(record.exc_info))
+        elif record.exc_text:
+            found["exception"] = clean_text(record.exc_text)
+        return json.dumps(found, ensure_ascii=False, default=lambda value: clean_text(str(value)))
+
+
+def _get_message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError):
+        # A wrong call of the logger must not lose the record.
+        return f"{record.msg} {record.args!r}"
+
+
+def clean_text(text: str) -> str:
+    """Return a text with masked addresses, and without passwords, tokens and the queries of URLs."""
+    hidden = SECRET_IN_TEXT.sub(lambda match: f"{match['name']}{HIDDEN}", text)
+    hidden = USER_IN_URL.sub(lambda match: f"{match['scheme']}{HIDDEN}@", hidden)
+    hidden = QUERY_IN_URL.sub(lambda match: f"{match['start']}?{HIDDEN}", hidden)
+    return mask_addresses(hidden)
+
+
+def _clean(value: Any, name: str = "", depth: int = 0) -> Any:
+    if name and SECRET_NAME.search(name):
+        return HIDDEN
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if depth >= MAX_DEPTH:
+        return HIDDEN
+    if isinstance(value, dict):
+        return {clean_text(str(key)): _clean(item, str(key), depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_clean(item, "", depth + 1) for item in value]
+    return clean_text(str(value))

@@ -1,0 +1,1 @@
+"""Privacy: export or erase everything that Klaxon holds about a person."""
