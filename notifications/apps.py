@@ -45,6 +45,8 @@ class NotificationsConfig(AppConfig):
         from notifications.magic_links.status import load_status
         from notifications.mail import register_footer_source
         from notifications.mail.finishing import register_finisher
+        from notifications.monitoring.alarm import exhausted
+        from notifications.monitoring.alarm import task as alarm_task
         from notifications.preference_centre import addresses
         from notifications.preference_centre.summary import load_summary
         from notifications.push import signing_out
@@ -90,6 +92,8 @@ class NotificationsConfig(AppConfig):
         preview.connect()
         policies.connect()
         register_periodic_task("escalations", 5.0, engine.run_periodically)
+        exhausted.connect()
+        alarm_task.connect()
         if celery.is_enabled():
             from notifications.celery import receiver
 

@@ -10,6 +10,7 @@ check_installed(apps)
 
 from notifications.models.acknowledgement import Acknowledgement
 from notifications.models.address_confirmation import AddressConfirmation
+from notifications.models.alarm import Alarm, AlarmTurn, HookCall
 from notifications.models.api_key import APIKey, APIScope
 from notifications.models.append_only import allow_log_changes
 from notifications.models.attachment import AttachedFile
@@ -50,6 +51,8 @@ __all__ = [
     "APIScope",
     "Acknowledgement",
     "AddressConfirmation",
+    "Alarm",
+    "AlarmTurn",
     "AttachedFile",
     "CanAlert",
     "CanDevice",
@@ -65,6 +68,7 @@ __all__ = [
     "EscalationRun",
     "Fingerprint",
     "Heartbeat",
+    "HookCall",
     "IdempotentRequest",
     "InboxFeed",
     "InboxItem",

@@ -10,10 +10,12 @@ from notifications.monitoring.findings import Finding
 
 def probe_workers(using: str, now: datetime) -> Iterator[Finding]:
     """Return the finding ``workers``."""
-    alive = sum(is_alive(row, now) for row in Heartbeat.objects.using(using))
+    rows = list(Heartbeat.objects.using(using))
+    alive = sum(is_alive(row, now) for row in rows)
     site = conf.current()
     is_needed = site.enabled and site.delivery == "queued" and not site.celery
-    yield Finding("workers", alive > 0 or not is_needed, f"{alive} workers are alive.")
+    last = max((row.beat_at for row in rows), default=None)
+    yield Finding("workers", alive > 0 or not is_needed, f"{alive} workers are alive.", since=last)
 
 
 def is_alive(row: Heartbeat, now: datetime) -> bool:
