@@ -59,6 +59,7 @@ FLOORS = {
         "escalation.pages",
         "live",
         "magic_links",
+        "monitoring.alarm",
         "monitoring.pages",
         "phone",
         "preference_centre",

@@ -31,7 +31,7 @@ class AlarmQuerySet(models.QuerySet["Alarm"]):
         self.filter(cause=cause).filter(Q(bad_since=None) | Q(bad_since__gt=bad_since)).update(bad_since=bad_since)
 
     def note_good(self, cause: str, now: datetime) -> None:
-        """Record that a cause is good: that of an alarm may end soon, and one without is as if it had never been bad."""
+        """Record that a cause is good. Its alarm, if there is one, ends only after a while."""
         self.filter(cause=cause, degraded_at=None).update(bad_since=None)
         self.filter(cause=cause, degraded_at__isnull=False, good_since=None).update(good_since=now)
 

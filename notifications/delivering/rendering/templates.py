@@ -46,8 +46,7 @@ TEMPLATE_FALLBACKS = {BuiltInEvents.CRITICAL_MESSAGE.value: BuiltInEvents.MESSAG
 """Events that use the templates of another event if they have none of their own."""
 ANY_CHANNEL = "any"
 EVENTS_FOR_ANY_CHANNEL = frozenset(
-    member.value
-    for member in {*ON_REQUEST, *SYSTEM_EVENTS, BuiltInEvents.MESSAGE, BuiltInEvents.WEBHOOK_DISABLED}
+    member.value for member in {*ON_REQUEST, *SYSTEM_EVENTS, BuiltInEvents.MESSAGE, BuiltInEvents.WEBHOOK_DISABLED}
 )
 """Events whose templates suit any channel with a subject and a text."""
 GENERAL_FOLDER = "gathered"

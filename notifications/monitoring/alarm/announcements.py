@@ -46,9 +46,7 @@ def announce(status: str, causes: Sequence[Cause], remaining: Sequence[Cause], n
     return notification_id
 
 
-def build_payload(
-    status: str, causes: Sequence[Cause], remaining: Collection[Cause], now: datetime
-) -> dict[str, Any]:
+def build_payload(status: str, causes: Sequence[Cause], remaining: Collection[Cause], now: datetime) -> dict[str, Any]:
     """Return what the hook gets, as JSON. It contains neither addresses nor secrets."""
     return {
         "status": status,
