@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import ImproperlyConfigured, ObjectDoesNotExist
 from django.utils.module_loading import import_string
 
 from notifications import conf
@@ -25,7 +25,7 @@ def get_cluster() -> Any:
         return cluster_or_default(None)
     try:
         return model._default_manager.get(pk=key)
-    except (model.DoesNotExist, ValueError, TypeError) as error:
+    except (ObjectDoesNotExist, ValueError, TypeError) as error:
         raise ImproperlyConfigured(
             f"NOTIFICATIONS['ALARM']['CLUSTER'] is {key!r:.80}, but there is no such cluster. Set it to the primary "
             "key of a cluster of which the operators are members."
