@@ -121,7 +121,9 @@ def test_the_heartbeat_is_sent_each_minute_while_all_is_well(system, hook, setti
 def test_a_heartbeat_that_fails_is_logged_without_its_secret(settings, hook, caplog, db, tmp_path):
     hook.status = 404
     settings.NOTIFICATIONS = {"ALARM": {"HEARTBEAT_URL": hook.url}, "STATE_DIR": str(tmp_path)}
-    assert make_calls("default", clock.now(), True) == ["The heartbeat could not be sent. The answer was 404 Not Found."]
+    assert make_calls("default", clock.now(), True) == [
+        "The heartbeat could not be sent. The answer was 404 Not Found."
+    ]
     assert "s3cret" not in caplog.text
 
 

@@ -5,7 +5,7 @@ import signal
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -28,6 +28,16 @@ def listen(address):
 
 def receive(receiver):
     return receiver.recv(4096).decode().splitlines()
+
+
+def wait_for_silence(receiver, seconds):
+    """Return once nothing has arrived for so long."""
+    receiver.settimeout(seconds)
+    with suppress(TimeoutError):
+        for _ in range(100):
+            receive(receiver)
+        raise AssertionError("it reports on and on")
+    receiver.settimeout(30)
 
 
 class Service:
@@ -56,10 +66,7 @@ def test_it_reports_that_it_is_ready_alive_and_stopping(tmp_path, monkeypatch, c
             assert receive(receiver) == ["WATCHDOG=1"]
             service.stuck = ["supervision"]
             until(lambda: "These loops are stuck" in caplog.text)
-            receiver.settimeout(1)
-            with pytest.raises(TimeoutError):
-                while True:
-                    receive(receiver)
+            wait_for_silence(receiver, 1)
             service.stuck = []
             assert receive(receiver) == ["WATCHDOG=1"]
             service.stopping = True
@@ -156,22 +163,3 @@ def test_a_real_worker_reports(tmp_path, processes, is_abstract):
             lines = receive(receiver)
         worker.communicate(timeout=30)
         assert worker.returncode == 0
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_worker_that_is_frozen_does_not_report(tmp_path):
-    address = str(tmp_path / "notify")
-    with listen(address) as receiver:
-        worker = start("dispatch_notifications", "--watch", NOTIFY_SOCKET=address, WATCHDOG_USEC="900000")
-        while receive(receiver) != ["WATCHDOG=1"]:
-            pass
-        worker.send_signal(signal.SIGSTOP)
-        receiver.settimeout(1.5)
-        with pytest.raises(TimeoutError):
-            for _ in range(10):
-                receive(receiver)
-        worker.send_signal(signal.SIGCONT)
-        receiver.settimeout(30)
-        assert receive(receiver) == ["WATCHDOG=1"]
-        worker.terminate()
-        worker.communicate(timeout=30)

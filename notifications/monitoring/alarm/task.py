@@ -20,11 +20,13 @@ from notifications.monitoring.alarm.examination import examine_system
 from notifications.monitoring.alarm.hook import HookFailed, request_url
 from notifications.monitoring.alarm.recovery import run_recoveries
 from notifications.monitoring.alarm.without_database import DatabaseAlarm
+from notifications.monitoring.findings import Finding
 
 logger = logging.getLogger("notifications.alarm")
 
 TASK_SECONDS = 5.0
-EXAMINE_EVERY = timedelta(seconds=10)
+MAX_INTERVAL, MIN_INTERVAL = 10.0, 1.0
+"""The seconds between two examinations, of all processes together."""
 HEARTBEAT_EVERY = timedelta(seconds=50)
 """With the interval of the task, this is about once a minute."""
 
@@ -76,8 +78,7 @@ def run_periodically(now: datetime, should_stop: ShouldStop) -> None:
     if conf.is_off():
         return
     using = router.db_for_write(Alarm)
-    if AlarmTurn.objects.using(using).take("examination", EXAMINE_EVERY, now):
-        run_recoveries(examine_system(using, now), now, should_stop)
+    run_recoveries(examine_if_due(using, now), now, should_stop)
     if _calls.is_busy:
         return
     is_alive = may_send_heartbeat(using, now)
@@ -88,6 +89,15 @@ def run_periodically(now: datetime, should_stop: ShouldStop) -> None:
         make_calls(using, now, is_alive)
     else:
         _calls.start(lambda: make_calls(using, now, is_alive))
+
+
+def examine_if_due(using: str, now: datetime) -> list[Finding]:
+    """Examine the system if it is this process's turn, and return the findings that are not healthy."""
+    # At least twice within the time after which a cause is announced.
+    seconds = min(MAX_INTERVAL, max(MIN_INTERVAL, conf.current().get_alarm_option("BAD_SECONDS") / 2))
+    if not AlarmTurn.objects.using(using).take("examination", timedelta(seconds=seconds), now):
+        return []
+    return examine_system(using, now)
 
 
 def may_send_heartbeat(using: str, now: datetime) -> bool:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error, connections, router
@@ -11,10 +12,9 @@ from django.db import Error, connections, router
 from notifications import conf
 from notifications.core import clock
 from notifications.core.databases import is_missing_migration
-from notifications.models import Alarm, AlarmTurn
+from notifications.models import Alarm
 from notifications.monitoring.alarm.announcements import Cause, describe
-from notifications.monitoring.alarm.examination import examine_system
-from notifications.monitoring.alarm.task import EXAMINE_EVERY, get_database_alarm, make_calls, may_send_heartbeat
+from notifications.monitoring.alarm.task import examine_if_due, get_database_alarm, make_calls, may_send_heartbeat
 
 MISSING_TABLES = "The tables of django-klaxon are missing or not up to date. Run `manage.py migrate` first."
 
@@ -86,13 +86,15 @@ class Watchdog:
             finally:
                 connections.close_all()
 
-        if self._thread is None or not self._thread.is_alive():
+        is_new = self._thread is None or not self._thread.is_alive()
+        if is_new:
             self._thread = threading.Thread(target=run, name="klaxon-watchdog", daemon=True)
             self._thread.start()
-        self._thread.join(self.timeout)
-        if self._thread.is_alive():
+        thread: Any = self._thread
+        thread.join(self.timeout)
+        if thread.is_alive() or not is_new:
+            # The answer to an earlier look is too late.
             return f"It has not answered within {self.timeout:g} s."
-        self._thread = None
         return describe_error(errors[0]) if errors else ""
 
 
@@ -112,7 +114,6 @@ def describe_error(error: BaseException) -> str:
 def _examine(found: Look) -> None:
     using = router.db_for_write(Alarm)
     now = clock.now(using)
-    if AlarmTurn.objects.using(using).take("examination", EXAMINE_EVERY, now):
-        examine_system(using, now)
+    examine_if_due(using, now)
     found.alarms = [describe(row) for row in Alarm.objects.using(using).degraded()]
     found.faults = make_calls(using, now, may_send_heartbeat(using, now))
