@@ -105,7 +105,7 @@ def test_each_cause_is_announced_by_channels_that_work_and_ends_once(make_site, 
         expect(hook, {("degraded", cause): 1 for cause in PROVOKED})
         assert max(payload["received"] for payload in hook.payloads) - began < 60
         assert all(payload["reaches_operators"] for payload in hook.payloads)
-        until(lambda: InboxItem.objects.filter(user__username="op").exists(), PATIENCE)
+        until(lambda: InboxItem.objects.filter(recipient__username="op").exists(), PATIENCE)
         Pause.objects.all().delete()
         Delivery.objects.filter(state="dead").delete()
         with post_office(port=port):
