@@ -134,8 +134,8 @@ register(
 # To operators. They cannot be turned off. Webhooks are left out, because their endpoints belong to customers.
 SYSTEM_EVENTS = frozenset({BuiltInEvents.SYSTEM_DEGRADED, BuiltInEvents.SYSTEM_RECOVERED})
 for member, priority, label in (
-    (BuiltInEvents.SYSTEM_DEGRADED, NotificationPriority.CRITICAL, _("Notifications do not work")),
-    (BuiltInEvents.SYSTEM_RECOVERED, NotificationPriority.HIGH, _("Notifications work again")),
+    (BuiltInEvents.SYSTEM_DEGRADED, NotificationPriority.CRITICAL, _("Alarm of the system")),
+    (BuiltInEvents.SYSTEM_RECOVERED, NotificationPriority.HIGH, _("All-clear of the system")),
 ):
     register(
         member,

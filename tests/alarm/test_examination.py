@@ -40,7 +40,7 @@ def test_the_hook_gets_all_that_an_operator_needs(system, hook):
     system.wait(60)
     [payload] = hook.payloads
     [cause] = payload["causes"]
-    assert payload["text"] == "Notifications do not work. pump: The pump is loose."
+    assert payload["text"] == "Alarm: pump: The pump is loose."
     assert (cause["detail"], cause["remedy"]) == ("The pump is loose.", "Fix it.")
     assert payload["reaches_operators"] is True
     assert cause["since"] == "2026-11-02T03:00:10+00:00"
@@ -97,7 +97,7 @@ def test_several_causes_at_once_are_one_announcement(system, hook):
     system.wait(300)
     assert hook.list_changes() == [("degraded", "belt", "pump"), ("recovered", "pump"), ("recovered", "belt")]
     assert [one["name"] for one in hook.payloads[1]["remaining"]] == ["belt"]
-    assert hook.payloads[1]["text"] == "Notifications work again: pump. Not solved yet: belt."
+    assert hook.payloads[1]["text"] == "Solved: pump. Not solved yet: belt."
     assert hook.payloads[2]["remaining"] == []
 
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.core import mail
+from django.db import connection
 from django.utils import translation
 
 from notifications.core import clock
@@ -63,7 +64,7 @@ def test_the_limits_of_the_queue_are_settings(settings, django_user_model):
     assert not any(finding.is_healthy for finding in probe_queue("default", now))
 
 
-@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="SQLite has no clock of its own")
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no clock of its own")
 @pytest.mark.parametrize(("seconds", "side"), [(60, "ahead of"), (-60, "behind")])
 def test_clocks_that_differ(monkeypatch, seconds, side):
     assert look(probe_clock).is_healthy
@@ -75,7 +76,7 @@ def test_clocks_that_differ(monkeypatch, seconds, side):
     assert 55 < float(finding.detail.split()[6]) <= 61
 
 
-@pytest.mark.skipif("connection.vendor == 'postgresql'", reason="PostgreSQL has a clock of its own")
+@pytest.mark.skipif(connection.vendor == "postgresql", reason="PostgreSQL has a clock of its own")
 def test_sqlite_has_one_clock():
     assert look(probe_clock).is_healthy
 
@@ -107,10 +108,10 @@ def test_the_texts_name_the_causes_and_their_remedies(operators, settings):
         with translation.override("en"):
             Worker().drain()
     first, second, third = mail.outbox
-    assert first.subject == "Notifications do not work: pump (2 causes)"
+    assert first.subject == "Alarm: pump (2 causes)"
     assert "pump: It is <loose> & wet.\nFix it.\n\nbelt: It is worn." in first.body
     assert "Not solved from before: log seal" in first.body
-    assert (second.subject, third.subject) == ("Notifications work better again", "Notifications work again")
+    assert (second.subject, third.subject) == ("Solved: pump", "All-clear: belt")
     assert "Not solved yet: belt (It is worn.)" in second.body
     assert "Solved: belt" in third.body
     assert "Not solved" not in third.body

@@ -17,12 +17,15 @@ from tests.processes import start, until
 
 pytestmark = [pytest.mark.skipif("not hasattr(socket, 'AF_UNIX')"), pytest.mark.one_database]
 
+TIMEOUT = 120
+"""Seconds. On a busy machine, a worker takes long to start."""
+
 
 @contextmanager
 def listen(address):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(f"\0{address[1:]}" if address.startswith("@") else address)
-        receiver.settimeout(30)
+        receiver.settimeout(TIMEOUT)
         yield receiver
 
 
@@ -37,7 +40,7 @@ def wait_for_silence(receiver, seconds):
         for _ in range(100):
             receive(receiver)
         raise AssertionError("it reports on and on")
-    receiver.settimeout(30)
+    receiver.settimeout(TIMEOUT)
 
 
 class Service:
@@ -161,5 +164,5 @@ def test_a_real_worker_reports(tmp_path, processes, is_abstract):
         lines = []
         while "STOPPING=1" not in lines:
             lines = receive(receiver)
-        worker.communicate(timeout=30)
+        worker.communicate(timeout=TIMEOUT)
         assert worker.returncode == 0

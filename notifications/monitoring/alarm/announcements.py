@@ -63,10 +63,10 @@ def make_text(status: str, causes: Sequence[Cause], remaining: Collection[Cause]
     """Return the announcement as one line."""
     if status == "degraded":
         sentences = [f"{cause['name']}: {cause['detail']}" for cause in causes]
-        return f"Notifications do not work. {' '.join(sentences)}"
+        return f"Alarm: {' '.join(sentences)}"
     names = ", ".join(cause["name"] for cause in causes)
     left = ", ".join(cause["name"] for cause in remaining)
-    return f"Notifications work again: {names}." + (f" Not solved yet: {left}." if left else "")
+    return f"Solved: {names}." + (f" Not solved yet: {left}." if left else " All is well.")
 
 
 def _send(

@@ -44,7 +44,12 @@ class SideThread:
     def start(self, work: Callable[[], Any]) -> None:
         """Run ``work`` in a thread, unless another one still runs. The process does not end before it."""
         if self._lock.acquire(blocking=False):
-            threading.Thread(target=self._run, args=(work,), name="klaxon-alarm").start()
+            try:
+                threading.Thread(target=self._run, args=(work,), name="klaxon-alarm").start()
+            except RuntimeError:
+                # The process is ending, or the system has no more threads.
+                self._lock.release()
+                raise
 
     def _run(self, work: Callable[[], Any]) -> None:
         try:
