@@ -21,7 +21,20 @@ from benchmarks.table import markdown, row, write
 
 # Only by name, because it fills the disk with gigabytes.
 BY_NAME = ("admin",)
-NAMES = ("send", "latency", "claim", "noop", "mail", "render", "staff", "hostile", "inbox", "replay", "counting", "retention")
+NAMES = (
+    "send",
+    "latency",
+    "claim",
+    "noop",
+    "mail",
+    "render",
+    "staff",
+    "hostile",
+    "inbox",
+    "replay",
+    "counting",
+    "retention",
+)
 
 
 def main() -> int:

@@ -45,6 +45,8 @@ class NotificationsConfig(AppConfig):
         from notifications.mail import register_footer_source
         from notifications.mail.finishing import register_finisher
         from notifications.monitoring import figures as metrics
+        from notifications.monitoring.alarm import exhausted
+        from notifications.monitoring.alarm import task as alarm_task
         from notifications.monitoring.probes import register_probe
         from notifications.monitoring.probes.storage import probe_storage
         from notifications.monitoring.retention import purge
@@ -97,6 +99,8 @@ class NotificationsConfig(AppConfig):
         preview.connect()
         policies.connect()
         register_periodic_task("escalations", 5.0, engine.run_periodically)
+        exhausted.connect()
+        alarm_task.connect()
         if celery.is_enabled():
             from notifications.celery import receiver
 

@@ -60,6 +60,7 @@ FLOORS = {
         "live",
         "magic_links",
         "monitoring.doctor",
+        "monitoring.alarm",
         "monitoring.pages",
         "phone",
         "preference_centre",

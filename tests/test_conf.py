@@ -269,6 +269,8 @@ def test_every_key_is_read_from_the_environment_in_its_type(settings):
             MEMBERS_OF="shop.members.of",
             ENABLED="true",
             MESSAGE_RECIPIENTS="Operators",
+            OPERATORS="role:Operators,address:email=ops@example.com",
+            ALARM='{"HOOK": "https://hooks.example.com/klaxon", "LIMITS": {"queue": 5000}}',
             CRITICAL_MESSAGE_PERMISSION="shop.raise_alarm",
             ON_BAD_CALL="log",
             PREFERENCES="shop.wishes.UserPreferences",

@@ -5,14 +5,14 @@ extra, E006 channel class, E007 members of the cluster, E008 cluster model, E009
 preferences, E013 digests, E014 recipients of free text, E015 address fields, E016 themes, E017 topics, E020 senders of
 emails, E021 SMTP without TLS, E022 no encryption keys, E023 no page for sensitive events, E024 tracking, E025 HTTP API,
 E026 webhooks, E030 databases, E031 database engine, E032 no template engine, E033 own templates not found, E034 foreign
-files, E035 magic links, E036 CAN rules, E037 CAN rules in Python, E038 django.tasks, E040 CAN bus, E041 targets of
-escalations, E046 archive.
-Warnings: W001 channel not configured, W002 SQLite options, W003 spool, W004 connection pools, W005 folder for outcomes,
-W006 settings outside of NOTIFICATIONS, W007 undeclared variables, W008 disabled, W009 another package, W010 no field
-for email, W013 static files not found, W014 nobody present, W015 secrets of webhooks in plain text, W016 no callbacks
-of phone services, W017 calls for events that are not critical, W018 silent CAN buses, W020 CAN adapter that does not
-only listen, W021 people whom escalations cannot reach, W022 token of the metrics. For deployment: W011 no link to
-unsubscribe, W012 link that fails.
+files, E035 magic links, E036 CAN rules, E037 CAN rules in Python, E038 django.tasks, E040 CAN bus,
+E041 targets of escalations, E044 operators, E045 calls and channels of alarms, E046 archive.
+ Warnings: W001 channel not configured, W002 SQLite options, W003 spool, W004 connection pools, W005 folder for
+outcomes, W006 settings outside of NOTIFICATIONS, W007 undeclared variables, W008 disabled, W009 another package,
+W010 no field for email, W013 static files not found, W014 nobody present, W015 secrets of webhooks in plain text,
+W016 no callbacks of phone services, W017 calls for events that are not critical, W018 silent CAN buses, W020 CAN
+adapter that does not only listen, W021 people whom escalations cannot reach, W022 token of the metrics, W025 ages of
+the retention. For deployment: W011 no link to unsubscribe, W012 link that fails, W024 nobody informed.
 """
 
 from collections import defaultdict
@@ -25,6 +25,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from notifications import conf
+from notifications.checks.alarm import check_alarm, check_operators, check_someone_is_informed
 from notifications.checks.api import check_api
 from notifications.checks.can import check_can_bus
 from notifications.checks.can_rules import check_can_rules
@@ -199,6 +200,8 @@ CHECKS_WITH_VALID_SETTINGS: tuple[Callable[[], Messages], ...] = (
     check_pools,
     check_members_of,
     check_message_recipients,
+    check_operators,
+    check_alarm,
     check_preferences,
     check_digest_sections,
     check_theme_of,
@@ -230,7 +233,7 @@ def run_checks(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 def run_deployment_checks(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     # The other checks report invalid settings.
-    return [] if any(conf.problems()) else list(check_unsubscribe())
+    return [] if any(conf.problems()) else [*check_unsubscribe(), *check_someone_is_informed()]
 
 
 def register_checks() -> None:

@@ -17,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
+from notifications.conf.alarm import ALARM_KEYS, LIMITS, find_alarm_problems
 from notifications.conf.api import API_KEYS, find_api_problems
 from notifications.conf.channels import ChannelConf, find_channel_problems, find_digest_problems, read_channels
 from notifications.conf.limits import find_limit_problems
@@ -82,7 +83,7 @@ def option(
         "is_secret": is_secret,
     }
     if callable(default):
-        return field(default_factory=default, metadata=metadata)
+        return field(default_factory=default, metadata=metadata, repr=not is_secret)
     return field(default=default, metadata=metadata, repr=not is_secret)
 
 
@@ -124,6 +125,16 @@ class Conf:
         "json",
         'a dict of names to targets, such as {"supervisor": "role:Supervisors"}; a list for several',
         is_dict_of_texts_or_lists,
+    )
+    operators: tuple[str, ...] = option(
+        (),
+        (str, list, tuple),
+        "texts",
+        'a target such as "role:Operators", or a list of these',
+        lambda value: isinstance(value, str) or is_list_of_texts(value),
+    )
+    alarm: Mapping[str, Any] = option(
+        dict, Mapping, "json", 'a dict such as {"HOOK": "https://hooks.example.com/klaxon"}', is_secret=True
     )
     address_fields: Mapping[str, str] = option(
         dict, Mapping, "dict", 'a dict such as {"phone": "phone_number"}', is_dict_of_texts
@@ -222,6 +233,14 @@ class Conf:
             return {key.lower(): text for key, text in limit.items()}.get(channel)
         return limit
 
+    def get_alarm_option(self, name: str) -> Any:
+        """Return the value of a key of ``ALARM``, or its default."""
+        return self.alarm.get(name, ALARM_KEYS[name][0])
+
+    def get_alarm_limit(self, name: str) -> float:
+        """Return a limit of ``ALARM["LIMITS"]``, or its default."""
+        return self.get_alarm_option("LIMITS").get(name, LIMITS[name])
+
     def get_api_option(self, name: str) -> Any:
         """Return the value of a key of ``API``, or its default."""
         return self.api.get(name, API_KEYS[name][0])
@@ -254,6 +273,7 @@ class Conf:
 
 
 PROBLEM_FINDERS: Mapping[str, Callable[[Any], Iterator[Problem]]] = {
+    "ALARM": find_alarm_problems,
     "API": find_api_problems,
     "CHANNELS": find_channel_problems,
     "METRICS": find_metrics_problems,
@@ -280,7 +300,7 @@ def current() -> Conf:
 def _convert(key: str, value: Any) -> Any:
     if key == "RETRY_DELAYS":
         return parse_delays(value)
-    if key == "CAN_RULES" and isinstance(value, str | PathLike):
+    if key in ("CAN_RULES", "OPERATORS") and isinstance(value, str | PathLike):
         return (value,) if str(value) else ()
     return tuple(value) if isinstance(value, list) else value
 

@@ -52,6 +52,17 @@ def get_folder() -> Path:
     return Path(configured or Path(tempfile.gettempdir()) / f"django-klaxon-{_get_user()}")
 
 
+def make_folder() -> Path:
+    """Return the folder, which exists afterwards and which no other user can write to.
+
+    :raises OSError: if that is not possible.
+    """
+    folder = get_folder()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _refuse_untrusted(folder)
+    return folder
+
+
 def find_fault() -> str:
     """Return a sentence that says why this process cannot keep outcomes, or ``""`` if it can."""
     # Unlike Path.exists(), os.path.exists() returns False if this process may not look at the path.
@@ -70,10 +81,9 @@ def save(unwritten: Sequence[Outcomes], using: str) -> Path:
 
     :raises OSError: if the file cannot be written.
     """
-    get_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
-    _refuse_untrusted(get_folder())
+    make_folder()
     _remove_abandoned(using)
-    path = get_folder() / f"{_hash_database(using)}-{uuid4().hex}{SUFFIX}"
+    path = get_folder() / f"{hash_database(using)}-{uuid4().hex}{SUFFIX}"
     part = path.with_suffix(".part")
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -142,7 +152,7 @@ def find_files(using: str) -> list[Path]:
         if not get_folder().exists():
             return []
         _refuse_untrusted(get_folder())
-        return sorted(get_folder().glob(f"{_hash_database(using)}-*{SUFFIX}"))
+        return sorted(get_folder().glob(f"{hash_database(using)}-*{SUFFIX}"))
     except OSError as error:
         _log_once(get_folder(), f"The outcomes of earlier workers cannot be read: {error}")
         return []
@@ -238,7 +248,7 @@ def _format_ids(ids: Sequence[int]) -> str:
 def _remove_abandoned(using: str) -> None:
     """Remove ``.part`` files that are older than a day."""
     before = time.time() - ABANDONED_AFTER_SECONDS
-    for part in get_folder().glob(f"{_hash_database(using)}-*.part"):
+    for part in get_folder().glob(f"{hash_database(using)}-*.part"):
         with suppress(OSError):
             if part.stat().st_mtime < before:
                 part.unlink()
@@ -275,7 +285,7 @@ def _get_user() -> str:
     return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
 
 
-def _hash_database(using: str) -> str:
+def hash_database(using: str) -> str:
     """Return a hash of the settings that identify the database and schema.
 
     Settings that a deployment may change (user, password, time-outs) are left out, or the next start would not find the

@@ -4,7 +4,7 @@ A host declares the names in an enum, so that a typing error raises an error, an
 for each member. The system checks compare the enum with the registry.
 """
 
-from notifications.events.built_in import DIGESTS, ON_REQUEST, BuiltInEvents
+from notifications.events.built_in import DIGESTS, ON_REQUEST, SYSTEM_EVENTS, BuiltInEvents
 from notifications.events.enums import BANDS, LEVELS, NotificationChannel, NotificationPriority, key_of
 from notifications.events.escalation import DEFAULT_ESCALATION, Escalation, Step
 from notifications.events.event import (
@@ -26,6 +26,7 @@ __all__ = [
     "LEVELS",
     "NOTIFICATION_EVENTS",
     "ON_REQUEST",
+    "SYSTEM_EVENTS",
     "BuiltInEvents",
     "Escalation",
     "EventRegistry",

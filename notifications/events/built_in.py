@@ -21,6 +21,8 @@ class BuiltInEvents(Enum):
     ADDRESS_CONFIRMATION = "address_confirmation"
     MAGIC_LINK = "magic_link"
     WEBHOOK_DISABLED = "webhook_disabled"
+    SYSTEM_DEGRADED = "system_degraded"
+    SYSTEM_RECOVERED = "system_recovered"
 
 
 MESSAGE_CHANNELS = (
@@ -129,3 +131,29 @@ register(
         mandatory=True,
     ),
 )
+# To operators. They cannot be turned off. Webhooks are left out, because their endpoints belong to customers.
+SYSTEM_EVENTS = frozenset({BuiltInEvents.SYSTEM_DEGRADED, BuiltInEvents.SYSTEM_RECOVERED})
+for member, priority, label in (
+    (BuiltInEvents.SYSTEM_DEGRADED, NotificationPriority.CRITICAL, _("Alarm of the system")),
+    (BuiltInEvents.SYSTEM_RECOVERED, NotificationPriority.HIGH, _("All-clear of the system")),
+):
+    register(
+        member,
+        NotificationEvent(
+            name=member.value,
+            priority=priority,
+            supported_channels=[
+                *(
+                    channel
+                    for channel in NotificationChannel
+                    if channel not in (NotificationChannel.LOG, NotificationChannel.WEBHOOK)
+                ),
+                "apprise",
+                "fcm",
+            ],
+            context={"causes": list[dict[str, str]], "remaining": list[dict[str, str]]},
+            label=label,
+            mandatory=True,
+            ignores_quiet_hours=True,
+        ),
+    )

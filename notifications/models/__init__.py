@@ -10,6 +10,7 @@ check_installed(apps)
 
 from notifications.models.acknowledgement import Acknowledgement
 from notifications.models.address_confirmation import AddressConfirmation
+from notifications.models.alarm import Alarm, AlarmTurn, HookCall
 from notifications.models.api_key import APIKey, APIScope
 from notifications.models.append_only import allow_log_changes
 from notifications.models.attachment import AttachedFile
@@ -51,6 +52,8 @@ __all__ = [
     "APIScope",
     "Acknowledgement",
     "AddressConfirmation",
+    "Alarm",
+    "AlarmTurn",
     "AttachedFile",
     "Availability",
     "CanAlert",
@@ -69,6 +72,7 @@ __all__ = [
     "FigureDelta",
     "Fingerprint",
     "Heartbeat",
+    "HookCall",
     "IdempotentRequest",
     "InboxFeed",
     "InboxItem",

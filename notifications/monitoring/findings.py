@@ -1,6 +1,7 @@
 """A finding: whether one part of the system works."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True)
@@ -11,14 +12,16 @@ class Finding:
     :param is_healthy: whether the part works. An idle system is healthy.
     :param detail: one sentence with the facts, without addresses and secrets.
     :param remedy: what an operator can do, as one or two sentences; empty for a healthy part.
+    :param since: since when the part has not worked, if that is known. Then the alarm need not wait as long.
     """
 
     name: str
     is_healthy: bool
     detail: str
     remedy: str = ""
+    since: datetime | None = None
 
 
-def judge(name: str, is_healthy: bool, detail: str, remedy: str) -> Finding:
+def judge(name: str, is_healthy: bool, detail: str, remedy: str, since: datetime | None = None) -> Finding:
     """Return a finding, with the remedy only if the part does not work."""
-    return Finding(name, is_healthy, detail, "" if is_healthy else remedy)
+    return Finding(name, is_healthy, detail, "" if is_healthy else remedy, since)

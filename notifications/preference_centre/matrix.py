@@ -10,7 +10,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from notifications import conf
-from notifications.events import NOTIFICATION_EVENTS, ON_REQUEST, NotificationEvent, key_of
+from notifications.events import NOTIFICATION_EVENTS, ON_REQUEST, SYSTEM_EVENTS, NotificationEvent, key_of
 from notifications.models import UserSettings
 from notifications.models.preferences import normalize_keys
 from notifications.models.validation import EVERY
@@ -27,8 +27,8 @@ from notifications.preference_centre.widgets.names import get_category_name, get
 
 # Django refuses forms with more than 1,000 fields.
 MAX_FORM_FIELDS = 800
-# Users ask for these on the page itself.
-HIDDEN_EVENTS = frozenset(member.value for member in ON_REQUEST)
+# Users ask for the first on the page itself, and only operators get the others.
+HIDDEN_EVENTS = frozenset(member.value for member in ON_REQUEST | SYSTEM_EVENTS)
 
 
 @dataclass(frozen=True)

@@ -293,6 +293,8 @@ def fill_overview(user, cluster, now):
         for _index in range(number)
     )  # fmt: skip
     return {"admin-overview": (reverse("admin:app_list", args=["klaxon"]), None)}
+
+
 def fill_analytics(cluster, now):
     """Store figures, and return the pages of the charts."""
     from django.urls import reverse

@@ -41,10 +41,10 @@ class PostOffice:
 
 
 @contextmanager
-def post_office(pipelining=False):
+def post_office(pipelining=False, port=0):
     office = PostOffice(pipelining)
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(loop.create_server(office.make_session, "127.0.0.1", 0))
+    server = loop.run_until_complete(loop.create_server(office.make_session, "127.0.0.1", port))
     office.port = server.sockets[0].getsockname()[1]
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

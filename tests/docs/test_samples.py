@@ -37,6 +37,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 # Pages whose samples import an optional module.
 NEEDS = {
+    "alarm.md": ["requests"],
     "can-rules.md": ["can", "cantools"],
     "celery.md": ["celery"],
     "email-layout.md": ["css_inline"],

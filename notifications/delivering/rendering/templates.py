@@ -25,7 +25,7 @@ from notifications.core.hours import get_zone
 from notifications.core.translations import has_lazy_text, resolve_lazy_texts
 from notifications.delivering.rendering.flattening import prepare_html
 from notifications.delivering.rendering.specializing import has_footer, render_text, specialize
-from notifications.events import ON_REQUEST, BuiltInEvents, NotificationEvent, NotificationPriority
+from notifications.events import ON_REQUEST, SYSTEM_EVENTS, BuiltInEvents, NotificationEvent, NotificationPriority
 from notifications.exceptions import ContentIsSensitive, TemplateMissing
 from notifications.mail import get_theme
 from notifications.models import Notification, UserSettings
@@ -46,7 +46,7 @@ TEMPLATE_FALLBACKS = {BuiltInEvents.CRITICAL_MESSAGE.value: BuiltInEvents.MESSAG
 """Events that use the templates of another event if they have none of their own."""
 ANY_CHANNEL = "any"
 EVENTS_FOR_ANY_CHANNEL = frozenset(
-    member.value for member in {*ON_REQUEST, BuiltInEvents.MESSAGE, BuiltInEvents.WEBHOOK_DISABLED}
+    member.value for member in {*ON_REQUEST, *SYSTEM_EVENTS, BuiltInEvents.MESSAGE, BuiltInEvents.WEBHOOK_DISABLED}
 )
 """Events whose templates suit any channel with a subject and a text."""
 GENERAL_FOLDER = "gathered"

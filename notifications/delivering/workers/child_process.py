@@ -22,8 +22,9 @@ TICK_INTERVAL = 1.0
 FROZEN_SECONDS = 10.0
 """Seconds without a tick, counted from the stop at the earliest."""
 
-Report = Tally | int | None
-"""What a child sends: a tally of deliveries, at its end the number of failed threads, and None for a tick."""
+Report = Tally | int | list[str]
+"""What a child sends: a tally of deliveries, at its end the number of failed threads, and for a tick the names of the
+loops that are stuck."""
 
 
 @dataclass
@@ -34,6 +35,7 @@ class ChildProcess:
     :param last_report_at: when its last report arrived.
     :param stop_requested_at: when it was asked to stop.
     :param wait_logged_at: when the log last said that the parent waits for it.
+    :param stuck_loops: the loops that its last tick has named.
     """
 
     process: BaseProcess
@@ -43,6 +45,7 @@ class ChildProcess:
     wait_logged_at: float = 0.0
     is_stop_repeated: bool = False
     is_killed: bool = False
+    stuck_loops: tuple[str, ...] = ()
 
     @property
     def ending(self) -> str:
@@ -91,16 +94,16 @@ class ProgressPipe:
         with self._lock, suppress(OSError):
             self.pipe.send(report)
 
-    def tick(self) -> None:
+    def tick(self, stuck_loops: list[str]) -> None:
         """Report that this process is alive, unless the pipe is full because the parent is frozen."""
         if select.select([], [self.pipe], [], 0)[1]:
-            self(None)
+            self(stuck_loops)
 
 
 def tick_until_parent_ends(worker: Worker, parent: int, report: ProgressPipe) -> None:
     """Report regularly, and stop the worker when its parent ends: nobody else would stop or restart it."""
     while os.getppid() == parent:
-        report.tick()
+        report.tick(worker.find_stuck_loops())
         time.sleep(TICK_INTERVAL)
     logger.error("The parent of this worker process has ended. This process finishes what it is sending and ends.")
     worker.stop()

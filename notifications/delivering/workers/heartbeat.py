@@ -18,6 +18,7 @@ from notifications.core import clock
 from notifications.core.connections import use_own_connections
 from notifications.delivering.slow_groups import SlowGroupRecorder
 from notifications.delivering.workers.outage_log import OUTAGE_LOG
+from notifications.delivering.workers.pulse import Pulse
 from notifications.models import Delivery, Heartbeat
 from notifications.models.delivery import make_owner_name
 from notifications.storage.engine import get_engine
@@ -38,9 +39,12 @@ class HeartbeatThread:
 
     The lease of a delivery that is being sent is not renewed. It is longer than the channel's timeouts, so a provider
     that never answers costs one lease and not the worker.
+
+    :param pulse: notes the rounds of the thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, pulse: Pulse | None = None) -> None:
+        self.pulse = pulse or Pulse()
         self.host, self.pid = socket.gethostname(), os.getpid()
         self.owner = make_owner_name()
         self.using = router.db_for_write(Delivery)
@@ -115,8 +119,10 @@ class HeartbeatThread:
             return sorted(pk for ids in self._renewed.values() for pk in ids)
 
     def _beat_until_stopped(self) -> None:
+        self.pulse.start("heartbeat", conf.current().beat_seconds)
         with use_own_connections():
             while not self._stopped.wait(conf.current().beat_seconds):
+                self.pulse.beat()
                 try:
                     self.beat()
                     OUTAGE_LOG.report_success()
@@ -124,6 +130,7 @@ class HeartbeatThread:
                     message = "The heartbeat failed. If it continues to fail, this worker stops sending."
                     OUTAGE_LOG.report_failure(logger, error, message)
                     connections.close_all()
+            self.pulse.end()
             self._deregister()
         connections.close_all()
 

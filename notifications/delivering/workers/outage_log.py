@@ -19,6 +19,16 @@ RECOVERY_SECONDS = 5.0
 """Seconds without a failure after which the outage is over: each thread may first fail on an old connection."""
 
 
+Listener = Callable[[float], None]
+"""A function that gets the seconds for which the database has not been usable."""
+_listeners: dict[str, Listener] = {}
+
+
+def register_outage_listener(name: str, listener: Listener) -> None:
+    """Let a function be called at each failure of an outage, in the thread that has failed. It must return quickly."""
+    _listeners[name] = listener
+
+
 class OutageLog:
     """Counts the failures of all threads of a process.
 
@@ -45,6 +55,13 @@ class OutageLog:
         if line := self._count_failure():
             # A statement that is always too slow looks like an outage too, so the line says what failed.
             logger.error(*line, " ".join(str(error).split()), message % args if args else message)
+        seconds = self._clock() - self._began_at
+        for name, listener in list(_listeners.items()):
+            try:
+                listener(seconds)
+            except Exception:
+                # It must not end the thread, which tries again.
+                logger.exception("The listener %r has failed.", name)
 
     def report_success(self) -> None:
         """Note that the database was used. This costs nothing if there is no outage."""

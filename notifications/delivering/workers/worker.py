@@ -25,8 +25,10 @@ from notifications.delivering.dispatcher import Dispatcher
 from notifications.delivering.pending_groups import PendingGroups
 from notifications.delivering.session import Stop
 from notifications.delivering.workers.heartbeat import HeartbeatThread
+from notifications.delivering.workers.longest_send import get_longest_send_seconds
 from notifications.delivering.workers.outage_log import OUTAGE_LOG
 from notifications.delivering.workers.periodic_tasks import Scheduler
+from notifications.delivering.workers.pulse import Pulse
 from notifications.delivering.workers.relief import Relief
 from notifications.delivering.workers.rescue import Rescuer
 from notifications.delivering.workers.wake_up import STOP_CHECK_INTERVAL, Waker
@@ -64,6 +66,8 @@ class Worker:
         self.idle = configured.idle_seconds if idle is None else idle
         self.error_pause = configured.error_pause_seconds if error_pause is None else error_pause
         self.on_progress = on_progress
+        self.on_round: Callable[[], None] = lambda: None
+        """Not called: only several worker processes need it."""
         self.using = router.db_for_write(Delivery)
         self.rescuer = Rescuer(self.using)
         self.errors = 0
@@ -72,10 +76,11 @@ class Worker:
         """The number of outcomes that could not be written to the database before the end."""
         self._is_stop_requested = False
         self._is_stop_immediate = False
-        self.stop_state = Stop(self.is_stopping, self.is_stopping_immediately)
+        self.stop_state = Stop(self._ask_stopping, self.is_stopping_immediately)
         self.scheduler = Scheduler(self.using, self.is_stopping)
         self._wake_events = [threading.Event() for _ in range(self.threads)]
         self._lock = threading.Lock()
+        self.pulse = Pulse()
         self.relief = Relief(self)
 
     def stop(self) -> None:
@@ -91,6 +96,11 @@ class Worker:
         self._is_stop_requested = self._is_stop_immediate = True
 
     def is_stopping(self) -> bool:
+        return self._is_stop_requested
+
+    def _ask_stopping(self) -> bool:
+        """Delivering threads call it between two messages or groups, so it is a round of their loop."""
+        self.pulse.beat()
         return self._is_stop_requested
 
     def is_stopping_immediately(self) -> bool:
@@ -120,7 +130,7 @@ class Worker:
             self._sleep(float("inf"))
             return self.tally
         self.scheduler.timeout = PERIODIC_TASK_TIMEOUT
-        heartbeat = HeartbeatThread()
+        heartbeat = HeartbeatThread(self.pulse)
         if not self._register(heartbeat):
             return self.tally
         with heartbeat, self._interrupt_after_stop(), self.relief.run(heartbeat):
@@ -255,7 +265,9 @@ class Worker:
     def _drain_until_stopped(self, wake: threading.Event, heartbeat: HeartbeatThread) -> None:
         allow_interrupts(self.using)
         dispatcher = self.make_dispatcher(heartbeat)
+        self.pulse.start("delivery", self.idle + get_longest_send_seconds())
         while not self.is_stopping():
+            self.pulse.beat()
             try:
                 self._drain(dispatcher)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - it is logged
@@ -266,12 +278,15 @@ class Worker:
                 return_connections_to_pools()
                 wake.wait(self.idle)
                 wake.clear()
+        self.pulse.end()
         self.close_dispatcher(dispatcher)
         connections.close_all()
 
     def _supervise(self) -> None:
         waker = Waker()
+        self.pulse.start("supervision", self.idle)
         while not self.is_stopping():
+            self.pulse.beat()
             try:
                 waker.wait(self.idle, self.is_stopping)
                 self.rescuer.rescue_if_due(clock.now(self.using))
@@ -282,7 +297,15 @@ class Worker:
                 waker.close()
                 waker = Waker()
             self.wake_all()
+        self.pulse.end()
         waker.close()
+
+    def find_stuck_loops(self) -> list[str]:
+        """Return the names of the loops that have not gone round for so long that only a restart helps.
+
+        Threads that wait for a provider count only after the longest time that a channel may take for a call.
+        """
+        return self.pulse.find_stuck()
 
     def wake_all(self) -> None:
         for event in self._wake_events:
@@ -298,4 +321,5 @@ class Worker:
     def _sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while not self.is_stopping() and (left := until - time.monotonic()) > 0:
+            self.pulse.beat()
             time.sleep(min(left, 0.1))

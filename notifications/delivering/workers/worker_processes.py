@@ -21,9 +21,6 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from notifications import conf
-from notifications.channels import create_channel
-from notifications.conf import get_channel_conf
-from notifications.conf.channels import ProviderConf
 from notifications.core.connections import close_databases
 from notifications.delivering.attempt_outcomes import Tally
 from notifications.delivering.workers.child_process import (
@@ -33,6 +30,8 @@ from notifications.delivering.workers.child_process import (
     Report,
     tick_until_parent_ends,
 )
+from notifications.delivering.workers.longest_send import get_longest_send_seconds
+from notifications.delivering.workers.pulse import STUCK_SECONDS
 from notifications.delivering.workers.stop_signals import SIGNALS, stop_on_signals
 from notifications.delivering.workers.worker import Worker
 
@@ -57,6 +56,8 @@ class WorkerProcesses:
     ) -> None:
         self.count = count
         self.on_progress = on_progress
+        self.on_round: Callable[[], None] = lambda: None
+        """Called in the parent several times a second."""
         self.options = options
         self.restart_pause = options.get("error_pause") or conf.current().error_pause_seconds
         self.tally: Tally = Counter()
@@ -81,6 +82,16 @@ class WorkerProcesses:
         """
         self._is_stop_requested = self._is_stop_repeated = True
 
+    def is_stopping(self) -> bool:
+        return self._is_stop_requested
+
+    def find_stuck_loops(self) -> list[str]:
+        """Return the loops of the children that are stuck, and the children that are frozen."""
+        now = time.monotonic()
+        stuck = [f"{name} of process {child.process.pid}" for child in self._children for name in child.stuck_loops]
+        frozen = [child for child in self._children if now - child.last_report_at > STUCK_SECONDS]
+        return [*stuck, *(f"process {child.process.pid}" for child in frozen)]
+
     def drain(self) -> Tally:
         """Run until nothing is ready. ``errors`` counts failed threads, ``failed_processes`` failed processes."""
         return self._run(Worker.drain, should_restart=False)
@@ -98,6 +109,7 @@ class WorkerProcesses:
                 # This comes before the check, so that ticks that arrived while this process was itself frozen count.
                 self._read_reports(should_restart)
                 self._supervise_stop()
+                self.on_round()
         finally:
             # Children are alive here only after an error.
             self.stop()
@@ -180,14 +192,16 @@ class WorkerProcesses:
             [child] = [child for child in self._children if child.pipe is ready]
             child.last_report_at = time.monotonic()
             try:
-                self._handle_report(child.pipe.recv())
+                self._handle_report(child, child.pipe.recv())
             except (EOFError, OSError):
                 self._remove_child(child, should_restart)
 
-    def _handle_report(self, report: Report) -> None:
+    def _handle_report(self, child: ChildProcess, report: Report) -> None:
         if isinstance(report, int):
             self.errors += report
-        elif report is not None:
+        elif isinstance(report, list):
+            child.stuck_loops = tuple(report)
+        else:
             self.tally += report
             self.on_progress(report)
 
@@ -209,18 +223,4 @@ class WorkerProcesses:
 
 def max_stop_seconds() -> float:
     """Return the seconds in which a child that was asked to stop ends, unless one of its calls never returns."""
-    configured = conf.current()
-    providers = [
-        (name, provider) for name in configured.enabled_channels for provider in get_channel_conf(name).providers
-    ]
-    send_seconds = max((_max_send_seconds(name, provider) for name, provider in providers), default=0.0)
-    return send_seconds + configured.stop_seconds + STOP_MARGIN
-
-
-def _max_send_seconds(name: str, provider: ProviderConf) -> float:
-    """Return the longest time until a channel checks for a stop. Interrupting a transaction loses nothing."""
-    try:
-        channel = create_channel(name, provider)
-        return channel.timeout * (1 if channel.one_by_one or channel.transactional else channel.group_size)
-    except Exception:  # noqa: BLE001 - a channel whose constructor fails sends nothing
-        return 0.0
+    return get_longest_send_seconds() + conf.current().stop_seconds + STOP_MARGIN

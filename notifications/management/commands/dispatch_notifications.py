@@ -2,6 +2,7 @@
 
 import os
 from argparse import ArgumentParser
+from contextlib import nullcontext
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -17,6 +18,7 @@ from notifications.management.counts import format_count
 from notifications.management.progress import Progress
 from notifications.management.summary import count_ready, describe_run
 from notifications.models import Delivery
+from notifications.monitoring.systemd import reporting_to_systemd
 
 
 class Command(DatabaseCommand):
@@ -49,7 +51,7 @@ class Command(DatabaseCommand):
         has_progress_bar = self.stdout.isatty() and not options["watch"]
         progress = Progress(self.stdout, count_ready(began) if has_progress_bar else None)
         worker = make_worker(options, progress)
-        with stop_on_signals(worker):
+        with stop_on_signals(worker), reporting_to_systemd(worker) if options["watch"] else nullcontext():
             if options["watch"]:
                 self.stdout.write(OFF_MESSAGE if off else "Watching the outbox. Stop with Ctrl-C.")
                 # Otherwise each forked process would have the line in its buffer, too.

@@ -8,6 +8,10 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from notifications.monitoring.findings import Finding
+from notifications.monitoring.probes.alarms import probe_alarms
+from notifications.monitoring.probes.circuits import probe_circuits
+from notifications.monitoring.probes.clock import probe_clock
+from notifications.monitoring.probes.dead_letters import probe_growth
 from notifications.monitoring.probes.providers import probe_pauses, probe_providers
 from notifications.monitoring.probes.queue import probe_queue
 from notifications.monitoring.probes.success import probe_success
@@ -23,6 +27,10 @@ PROBES: dict[str, Probe] = {
     "pauses": probe_pauses,
     "providers": probe_providers,
     "success": probe_success,
+    "circuits": probe_circuits,
+    "dead letters growing": probe_growth,
+    "clock": probe_clock,
+    "alarms": probe_alarms,
 }
 
 

@@ -6,21 +6,19 @@ from datetime import datetime, timedelta
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from notifications import conf
 from notifications.monitoring.findings import Finding, judge
 from notifications.monitoring.readings import read_queue
 from notifications.storage.queue_depth import QueueDepth
 
-# The limits of a healthy queue.
-MAX_PENDING, MAX_DEAD, MAX_DELAY = 1000, 100, timedelta(seconds=60)
-
 
 def probe_queue(using: str, now: datetime) -> Iterator[Finding]:
     """Return three findings: ``queue``, ``delay`` and ``dead letters``."""
-    queue = read_queue(using)
+    queue, limit = read_queue(using), conf.current().get_alarm_limit
     pending = sum(queue.depth["ready"].values())
     yield judge(
         "queue",
-        pending < MAX_PENDING,
+        pending < limit("queue"),
         ngettext("%(count)d delivery is ready.", "%(count)d deliveries are ready.", pending) % {"count": pending},
         _(
             "Read the findings about workers and providers first: they may explain the queue. Otherwise start more "
@@ -30,7 +28,7 @@ def probe_queue(using: str, now: datetime) -> Iterator[Finding]:
     delay = measure_delay(queue, now)
     yield judge(
         "delay",
-        delay < MAX_DELAY,
+        delay < timedelta(seconds=limit("delay")),
         _("The oldest due delivery has waited for %(seconds)d s.") % {"seconds": delay.total_seconds()},
         _(
             "Check that workers run and that no channel is paused. If they do, start more of them, or look for a slow "
@@ -39,7 +37,7 @@ def probe_queue(using: str, now: datetime) -> Iterator[Finding]:
     )
     yield judge(
         "dead letters",
-        queue.dead < MAX_DEAD,
+        queue.dead < limit("dead_letters"),
         ngettext("%(count)d delivery is dead.", "%(count)d deliveries are dead.", queue.dead) % {"count": queue.dead},
         _(
             "Find the cause in the list of dead deliveries, and mend it. Then send them again there or with the "

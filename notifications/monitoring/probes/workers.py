@@ -32,6 +32,7 @@ def probe_workers(using: str, now: datetime) -> Iterator[Finding]:
             "Start workers with the command dispatch_notifications. If they were started, read their log: they may "
             "have been ended, or cannot reach the database."
         ),
+        since=max((row.beat_at for row in rows), default=None),
     )
 
 

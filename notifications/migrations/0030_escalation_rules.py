@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('klaxon', '0026_rotas'),
+        ('klaxon', '0029_admin_indexes'),
     ]
 
     operations = [

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("klaxon", "0026_rotas"),
+        ("klaxon", "0028_alarm"),
     ]
 
     operations = [

@@ -1,0 +1,77 @@
+"""Examine the system with all probes, and announce what has been bad, or good again, for long enough."""
+
+import logging
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from django.db import Error, transaction
+
+from notifications import conf
+from notifications.core.databases import read_from_primary
+from notifications.models import Alarm
+from notifications.monitoring.alarm.announcements import announce, describe
+from notifications.monitoring.findings import Finding
+from notifications.monitoring.probes import PROBES
+from notifications.monitoring.readings import share_readings
+
+logger = logging.getLogger("notifications.alarm")
+
+
+@read_from_primary()
+def examine_system(using: str, now: datetime) -> list[Finding]:
+    """Examine each cause, announce the changes, and return the findings that are not healthy."""
+    with share_readings():
+        findings = {finding.name: finding for finding in find_causes(using, now)}
+    known = {row.cause: row for row in Alarm.objects.using(using)}
+    alarms = Alarm.objects.using(using)
+    for name, finding in findings.items():
+        if not finding.is_healthy:
+            alarms.note_bad(name, min(finding.since or now, now), finding.detail, finding.remedy)
+        elif name in known and (known[name].bad_since or known[name].degraded_at):
+            alarms.note_good(name, now)
+    for name in known.keys() - findings.keys():
+        # Its probe is no longer registered, or the site ignores it.
+        alarms.note_good(name, now)
+    announce_changes(using, now)
+    return [finding for finding in findings.values() if not finding.is_healthy]
+
+
+def find_causes(using: str, now: datetime) -> Iterator[Finding]:
+    """Yield the findings that can be the cause of an alarm. A probe that fails is one, too."""
+    ignored = set(conf.current().get_alarm_option("IGNORE"))
+    for name, probe in list(PROBES.items()):
+        if name in ignored:
+            continue
+        try:
+            found = list(probe(using, now))
+        except Error:
+            raise
+        except Exception as error:
+            # A probe of the site may fail in any way, and must not hide what the others find.
+            logger.exception("The probe %r has failed.", name)
+            fault = f"It cannot be examined: {type(error).__name__}: {error}"
+            yield Finding(name, False, fault[:300], "The log has the traceback. Correct the probe.")
+        else:
+            yield from (finding for finding in found if finding.name not in ignored)
+
+
+def announce_changes(using: str, now: datetime) -> None:
+    """Begin and end alarms, in one transaction with their announcements, so that each is announced exactly once."""
+    bad_for, good_for = (
+        timedelta(seconds=conf.current().get_alarm_option(name)) for name in ("BAD_SECONDS", "GOOD_SECONDS")
+    )
+    alarms = Alarm.objects.using(using)
+    if not alarms.changing(now, bad_for, good_for).exists():
+        return
+    with transaction.atomic(using=using):
+        before = list(alarms.degraded())
+        rows = list(alarms.changing(now, bad_for, good_for))
+        begun = [row for row in rows if alarms.degrade(row.cause, now, bad_for)]
+        ended = [row for row in rows if row not in begun and alarms.recover(row.cause, now, good_for)]
+        remaining = [describe(row) for row in before if row not in ended]
+        if begun:
+            notification_id = announce("degraded", [describe(row) for row in begun], remaining, now, using)
+            alarms.filter(cause__in=[row.cause for row in begun]).update(notification=notification_id)
+        if ended:
+            left = [*remaining, *(describe(row) for row in begun)]
+            announce("recovered", [describe(row) for row in ended], left, now, using)

@@ -1,0 +1,30 @@
+"""Whether alarms reach an operator."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from notifications import conf
+from notifications.models import Alarm, Delivery
+from notifications.monitoring.findings import Finding
+from notifications.outcomes import DeliveryState
+
+
+def probe_alarms(using: str, now: datetime) -> Iterator[Finding]:
+    """Return the finding ``alarms``: whether each present alarm has been sent to somebody."""
+    limit = timedelta(seconds=conf.current().get_alarm_limit("alarm_seconds"))
+    old = Alarm.objects.using(using).degraded().filter(degraded_at__lte=now - limit, notification__isnull=False)
+    causes = dict(old.exclude(cause="alarms").values_list("cause", "notification_id"))
+    reached: set[int] = set()
+    if causes:
+        sent = Delivery.objects.using(using).filter(notification__in=causes.values(), state=DeliveryState.SENT)
+        reached = set(sent.values_list("notification_id", flat=True))
+    unsent = [cause for cause, notification in causes.items() if notification not in reached]
+    if not unsent:
+        yield Finding("alarms", True, "Every alarm has been sent to an operator.")
+        return
+    yield Finding(
+        "alarms",
+        False,
+        f"Alarms that no channel has sent: {', '.join(unsent)}.",
+        "Look at the deliveries of the event system_degraded, and give operators another channel.",
+    )
