@@ -27,7 +27,7 @@ class StyledAdmin(admin.ModelAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **options: Any) -> Any:
         """Refuse to delete more rows at once than a person can check, because all of them are loaded."""
         is_across = request.POST.get("select_across", "0") != "0"
         is_deletion = is_across and request.POST.get("action") == "delete_selected"
@@ -35,7 +35,7 @@ class StyledAdmin(admin.ModelAdmin):
             text = _("At most %d rows can be deleted at once. Select fewer. Nothing was deleted.") % MAX_DELETED
             self.message_user(request, text, messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
-        return super().response_action(request, queryset)
+        return super().response_action(request, queryset, *args, **options)
 
     class Media:
         css = {"all": ["notifications/admin.css"]}

@@ -32,6 +32,7 @@ class BoundedChangeList(ChangeList):
     :ivar newest_url: the query string that looks at the newest rows; empty if these are shown.
     """
 
+    model_admin: Any
     window: int | None = None
     older_url = newest_url = ""
 
@@ -103,7 +104,7 @@ def _is_range(name: str, column: str) -> bool:
     return name in {f"{column}__{lookup}" for lookup in RANGES}
 
 
-def _make_unindexed(name: str) -> OrderBy:
+def _make_unindexed(name: Any) -> OrderBy:
     """Return the same order as an expression that has no index.
 
     PostgreSQL would otherwise read the index of the order from its end, and expect the matching rows there.
