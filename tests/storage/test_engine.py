@@ -374,3 +374,33 @@ class TestSchema:
             assert 0 < counted[0] < counted[1]
         else:
             assert options["journal_mode"] == "wal"
+
+
+def test_the_size_and_the_file_of_the_database_are_known(engine):
+    assert engine.get_data_size() > 100_000
+    file = engine.get_data_file()
+    assert file is None if engine.has_server else file.is_file()
+
+
+def test_an_index_is_preferred_only_within_the_transaction(engine):
+    engine.prefer_indexes()
+    if engine.has_server:
+        assert fetch("SHOW enable_seqscan") == [("off",)]
+
+
+def test_unused_pages_are_not_released_within_a_transaction(engine):
+    assert engine.release_pages(10) == 0
+
+
+def test_what_is_deleted_is_overwritten_on_sqlite(engine):
+    engine.overwrite_deleted()
+    if not engine.has_server:
+        assert fetch("PRAGMA secure_delete") == [(1,)]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("rewrite", [False, True])
+def test_a_vacuum_says_where_bytes_may_be_left(rewrite):
+    engine = get_engine("default")
+    kept = engine.vacuum(["klaxon_pause"], rewrite)
+    assert ("--vacuum full" in kept) == (not rewrite)
