@@ -93,6 +93,9 @@ def test_each_cause_is_announced_by_channels_that_work_and_ends_once(make_site, 
         for _ in range(number):
             NotificationManager.send("message", [ann], context={"message": "Hello"}, channels=channels)
 
+    # A worker that runs would notice the pause a moment later.
+    Pause.objects.create(channel="log", since=clock.now())
+    send(10, "log")
     port = find_free_port()
     with running("dispatch_notifications", "--watch", port=port):
         until(Heartbeat.objects.exists, PATIENCE)
@@ -100,8 +103,6 @@ def test_each_cause_is_announced_by_channels_that_work_and_ends_once(make_site, 
         # No mail server listens on the port, so each connection is refused.
         send(1, "email")
         until(Circuit.objects.filter(key="email", open_until__isnull=False).exists, PATIENCE)
-        Pause.objects.create(channel="log", since=clock.now())
-        send(10, "log")
         send(5, "app")
         until(lambda: Delivery.objects.filter(channel="app", state="sent").count() == 5, PATIENCE)
         Delivery.objects.filter(channel="app").update(state="dead", settled_at=clock.now())
