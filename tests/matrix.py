@@ -71,7 +71,9 @@ def run(python: str, django: str, path: Path, core: bool) -> bool:
     command = prepare_environment(python, django, path)
     kept = {name: value for name, value in os.environ.items() if name not in ("CI", "DJANGO_SETTINGS_MODULE")}
     kept["KLAXON_TEST_DB"] = "sqlite"
-    left_out = ["-m", "not slow and not one_database", *(f"--ignore-glob=tests/{name}" for name in NOT_CORE)] if core else []
+    left_out = (
+        ["-m", "not slow and not one_database", *(f"--ignore-glob=tests/{name}" for name in NOT_CORE)] if core else []
+    )
     checks = [["-m", "django", "makemigrations", "--check", "--dry-run", "--settings", name] for name in SETTINGS]
     tests = ["-m", "pytest", "-n", "2", "-q", *left_out]
     return all(

@@ -1,13 +1,14 @@
-"""How many attempts have succeeded within 24 hours, and when the last one did."""
+"""How many attempts have succeeded, and when the last one did."""
 
 from datetime import datetime
 from typing import NamedTuple
 
+from notifications.monitoring.figures import count_recent_outcomes
 from notifications.monitoring.readings import read_attempts
 
 
 class Success(NamedTuple):
-    """What became of the attempts of the last 24 hours, among the newest 50,000 log rows.
+    """What became of the attempts of some time.
 
     :param succeeded: accepted by a provider.
     :param failed: all others. A delivery that needed three attempts has failed twice.
@@ -27,13 +28,12 @@ class Success(NamedTuple):
 
 
 def measure_success(using: str, now: datetime) -> Success:
-    """Count the attempts of the last 24 hours."""
-    rows = read_attempts(using, now)
-    return Success(sum(row.succeeded for row in rows), sum(row.failed for row in rows))
+    """Count the attempts of the present hour and of the 23 hours before."""
+    return Success(*count_recent_outcomes(using, now))
 
 
 def measure_recent_success(using: str, now: datetime) -> Success:
-    """Count the attempts of the last 15 minutes."""
+    """Count the attempts of the last 15 minutes, among the newest 50,000 log rows."""
     rows = read_attempts(using, now)
     return Success(sum(row.recent_succeeded for row in rows), sum(row.recent_failed for row in rows))
 

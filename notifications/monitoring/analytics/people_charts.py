@@ -70,7 +70,7 @@ def chart_escalations(data: Data) -> Chart:
         _("Began"),
         _("Acknowledged"),
         _("Median until then (s)"),
-        _("90 % until then (s)"),
+        _("90th percentile until then (s)"),
     ]
     note = ""
     if data.runs_since is not None:

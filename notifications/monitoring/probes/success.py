@@ -5,13 +5,14 @@ from datetime import datetime
 
 from django.utils.translation import gettext as _
 
+from notifications import conf
 from notifications.monitoring.findings import Finding, judge
 from notifications.monitoring.probes.workers import describe_time
 from notifications.monitoring.readings import read_attempts
 from notifications.monitoring.success import Success, measure_recent_success, measure_success
 
-MIN_ATTEMPTS, MIN_RATE = 20, 0.9
-"""So many attempts of 15 minutes say something, and that share of them should succeed."""
+MIN_ATTEMPTS = 20
+"""Fewer attempts in 15 minutes say nothing about the share that succeeds."""
 MIN_CHANNEL_FAILURES = 5
 """A channel does not work if so many attempts failed within 15 minutes, and none succeeded."""
 
@@ -19,7 +20,8 @@ MIN_CHANNEL_FAILURES = 5
 def probe_success(using: str, now: datetime) -> Iterator[Finding]:
     """Return two findings: ``success``, of all attempts, and ``channels``, of each channel."""
     recent = measure_recent_success(using, now)
-    is_good = recent.rate is None or recent.total < MIN_ATTEMPTS or recent.rate >= MIN_RATE
+    limit = conf.current().get_alarm_limit("success_rate")
+    is_good = recent.rate is None or recent.total < MIN_ATTEMPTS or recent.rate >= limit
     yield judge(
         "success",
         is_good,
