@@ -9,7 +9,7 @@ from notifications.storage.engine import get_engine, prepare_time, read_time
 from notifications.storage.outbox import WAITS_ALONE_SQL, WAITS_FOR_DIGEST_SQL
 
 MAX_COUNTED = 50_000
-# So many ready rows are searched for the oldest one that did not wait for a time before.
+# So many ready rows are searched for the one that is due longest.
 MAX_SEARCHED = 1000
 LIMIT = f"LIMIT {MAX_COUNTED + 1}"
 # The conditions of the partial indexes as literals: SQLite uses one only then.
@@ -26,7 +26,7 @@ class QueueDepth(NamedTuple):
 
     :param depth: by state, the number of deliveries in each band.
     :param is_bounded: whether more than :data:`MAX_COUNTED` are in one state.
-    :param oldest_ready_at: when the oldest ready delivery was queued; those that waited for a time before do not count.
+    :param oldest_ready_at: since when the ready delivery is due that is due longest.
     :param oldest_due_at: the oldest time at which a waiting delivery is due; it may be in the future.
     """
 
@@ -70,24 +70,22 @@ DEPTH_SQL = "\nUNION ALL\n".join(
     f"SELECT * FROM ({_count_bands(state, condition)}) AS {state}_rows"  # noqa: S608
     for state, condition in {**CONDITIONS, "dead": "state = 'dead'"}.items()
 )
-# A row that was released or queued again has a reason, and nothing says since when it is ready.
+# Since when a ready row is due: one that waited for a time keeps that time.
+DUE_SINCE = "COALESCE(due_at, CASE WHEN send_at > created_at THEN send_at ELSE created_at END)"
 OLDEST_SQL = f"""
     SELECT
         (
-            SELECT created_at FROM klaxon_notification WHERE id = (
-                SELECT MIN(notification_id) FROM (
-                    SELECT notification_id, reason FROM klaxon_delivery
-                    WHERE state = 'ready' ORDER BY id LIMIT {MAX_SEARCHED}
-                ) AS oldest WHERE reason = ''
-            )
+            SELECT MIN({DUE_SINCE}) FROM (
+                SELECT due_at, notification_id FROM klaxon_delivery
+                WHERE {CONDITIONS["ready"]} ORDER BY id LIMIT {MAX_SEARCHED}
+            ) AS oldest JOIN klaxon_notification ON klaxon_notification.id = notification_id
         ),
         (SELECT due_at FROM klaxon_delivery WHERE {CONDITIONS["waiting"]} ORDER BY due_at LIMIT 1)"""  # noqa: S608
 
 
-# For each score, the time since which the longest due delivery is due. A ready one has the time at which it became due,
-# or none if it was never held.
+# For each score, the time since which the longest due delivery is due.
 READY_SINCE_SQL = f"""
-    SELECT score, MIN(COALESCE(due_at, CASE WHEN send_at > created_at THEN send_at ELSE created_at END))
+    SELECT score, MIN({DUE_SINCE})
     FROM (
         SELECT score, due_at, notification_id FROM klaxon_delivery WHERE {CONDITIONS["ready"]} ORDER BY id {LIMIT}
     ) AS ready JOIN klaxon_notification ON klaxon_notification.id = notification_id

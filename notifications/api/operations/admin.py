@@ -96,7 +96,7 @@ class Overview(BaseModel):
     )
     dead: int
     is_bounded: bool = Field(description=f"Whether a state has more than {MAX_COUNTED} deliveries. Only these count.")
-    oldest_ready_at: datetime | None = Field(description="When the oldest ready delivery was queued.")
+    oldest_ready_at: datetime | None = Field(description="Since when the ready delivery is due that is due longest.")
     oldest_due_at: datetime | None = Field(description="The oldest time at which a waiting delivery was due.")
     circuits: list[CircuitState]
     pauses: list[PausedChannel]
