@@ -54,6 +54,11 @@ PARTS = {
     "providers": _("Providers"),
     "success": _("Success"),
     "channels": _("Channels"),
+    "circuits": _("Circuits"),
+    "dead letters growing": _("Growth of dead letters"),
+    "clock": _("Clock"),
+    "alarms": _("Alarms"),
+    "storage": _("Storage"),
 }
 
 
