@@ -107,6 +107,7 @@ def build_overview(request: HttpRequest) -> dict[str, Any]:
             "states": [*_list_states(queue, links)],
             "is_bounded": queue.is_bounded,
             "most": MAX_COUNTED,
+            "analytics": links.find_list("figure"),
             "pauses": [_describe_pause(row, links) for row in read_pauses(using)],
             "add_pause": links.find("pause", "add", "add"),
             "circuits": [_describe_circuit(row, now, links) for row in read_open_circuits(using)],

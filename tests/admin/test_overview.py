@@ -148,6 +148,11 @@ def test_staff_without_the_permission_do_not_see_it():
     assert "/admin/klaxon/pause/" in page
 
 
+def test_the_overview_leads_to_the_charts(boss):
+    page = sign_in(boss).get(INDEX).content.decode()
+    assert '<p><a href="/admin/klaxon/figure/">Analytics</a></p>' in page
+
+
 def test_staff_see_the_links_that_they_may_follow():
     boss = User.objects.create_superuser("boss")
     fill(1)
