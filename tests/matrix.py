@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # Django 6.0 and 6.1 need Python 3.12.
 PAIRS = [("3.11", "5.2"), *((python, django) for python in ("3.12", "3.13") for django in ("5.2", "6.0", "6.1"))]
 # The other extras are reserved: nothing imports what they would bring.
-EXTRAS = "anymail,bounces,can,celery,dns,encryption,environ,formats,mail,push,realtime,staff-templates,test"
+EXTRAS = (
+    "anymail,bounces,can,celery,dns,encryption,environ,formats,mail,metrics,push,realtime,staff-templates,tracing,test"
+)
 SETTINGS = ("tests.settings", "tests.tenant_site.settings", "example_project.settings")
 # What depends on the machine or on an algorithm, and on neither Python nor Django.
 NOT_CORE = (

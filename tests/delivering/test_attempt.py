@@ -8,6 +8,7 @@ import pytest
 from django.core import mail
 from django.db import DataError, OperationalError, connection
 
+from notifications.core import clock
 from notifications.delivering import attempt
 from notifications.delivering.attempt import GroupHandover
 from notifications.delivering.dispatcher import Dispatcher
@@ -103,7 +104,7 @@ def test_an_event_with_on_unknown_hold_waits_for_a_person(scripted_channel):
         refuse_orders()
         assert dispatch() == {"unknown": 1}
         assert dispatch() == {}
-        Delivery.objects.all().reopen()
+        Delivery.objects.all().reopen(clock.now())
         assert dispatch() == {"sent": 1}
     assert get_delivery().epoch == 1
 

@@ -230,6 +230,8 @@ def test_a_locked_file(move_database, tmp_path):
     other.close()
 
 
+# sqlite3 leaves the object of a connection that it could not open, and Python 3.13 warns of it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @on_sqlite
 def test_a_file_that_cannot_be_opened(move_database, tmp_path):
     move_database(NAME=tmp_path / "nowhere" / "db.sqlite3")

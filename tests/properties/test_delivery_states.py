@@ -166,7 +166,7 @@ class Outbox(RuleBasedStateMachine):
 
     @rule()
     def replay(self):
-        Delivery.objects.all().reopen()
+        Delivery.objects.all().reopen(self.clock())
 
     @rule()
     def leave_and_return(self):

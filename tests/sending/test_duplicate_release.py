@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from notifications.core import clock
 from notifications.digests import make_due
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Fingerprint, Notification
@@ -151,7 +152,7 @@ def test_a_delivery_to_the_log_counts_if_it_is_the_only_channel(declare, user):
 def test_a_resent_dead_letter_counts_again(declare, user):
     send(user)
     Delivery.objects.update(state="dead")
-    Delivery.objects.reopen()
+    Delivery.objects.reopen(clock.now())
     assert figures(send(user)) == DROPPED
 
 

@@ -8,7 +8,7 @@ from notifications.preferences import DatabasePreferenceSource
 from notifications.testing import temporary_events
 
 urlpatterns = []
-SITE = {"BASE_URL": "https://shop.example.com"}
+SITE = {"BASE_URL": "https://shop.example.com", "OPERATORS": "role:Operators", "ALARM": {"HOOK": ["true"]}}
 
 
 class Reading:
