@@ -19,8 +19,8 @@ class EscalationFigures:
     :param acknowledged: those that somebody has acknowledged, also if they went on later.
     :param exhausted: those that nobody has answered to the end, so far.
     :param running: those that wait for an answer or a step.
-    :param median, p90: from the start to the first acknowledgement; None if there is none. Nine of ten
-        acknowledgements took at most ``p90``.
+    :param median: from the start to the first acknowledgement; None if there is none.
+    :param p90: the same; nine of ten acknowledgements took at most so long.
     """
 
     count: int

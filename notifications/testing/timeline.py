@@ -145,7 +145,8 @@ class Timeline:
         """Run tasks such as making digests. A worker runs them every few seconds; here they are never late, and errors
         are raised."""
         for task in list(PERIODIC_TASKS.values()):
-            task.run(self._clock.time, lambda: False)
+            if task.is_simulated:
+                task.run(self._clock.time, lambda: False)
 
     def _find_next_time(self, end: datetime | None) -> datetime | None:
         """Return the next time at which something can happen.

@@ -55,8 +55,8 @@ def test_signals_of_outcomes_are_sent_after_the_commit(scripted_channel, django_
 def test_the_number_of_queries_does_not_depend_on_the_size_of_a_batch(django_assert_max_num_queries):
     users = UserFactory.create_batch(50)
     NotificationManager.send(ShopEvents.ORDER_SHIPPED, users, None, {"order_number": "7"}, channels=["app"])
-    # On SQLite, an INSERT has room for less than 50 inbox items.
-    with django_assert_max_num_queries(22):
+    # On SQLite, an INSERT has room for less than 50 inbox items, and the figures are a statement of their own.
+    with django_assert_max_num_queries(23):
         assert Dispatcher().run_batch(50)[0] == 50
 
 

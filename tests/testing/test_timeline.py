@@ -50,6 +50,20 @@ def news(user):
     return NotificationManager.send(ShopEvents.NEWSLETTER, [user])
 
 
+def test_the_site_does_not_look_after_itself_in_a_simulation(user):
+    """No worker of the simulation writes a heartbeat, and the purge would delete what arrived long ago."""
+    with (
+        override_settings(NOTIFICATIONS={"OPERATORS": "user:ann", "ALARM": {"BAD_SECONDS": 0}}),
+        simulated(NOON, "Europe/Berlin") as timeline,
+    ):
+        for days in (0, 100, 200):
+            timeline.send(timeline.now + timedelta(days=days), ShopEvents.NEWSLETTER, [user])
+        timeline.run()
+        assert {arrival.event for arrival in timeline.arrivals} == {"shop_newsletter"}
+        assert Notification.objects.count() == 3
+        assert not {task.name for task in PERIODIC_TASKS.values() if task.is_simulated} & {"alarm", "purge", "figures"}
+
+
 def test_notifications_arrive_immediately_on_every_channel(user, mailoutbox):
     with simulated(NOON, "Europe/Berlin") as timeline:
         timeline.send("2026-11-20 13:30", ShopEvents.ORDER_SHIPPED, [user], context=PARCEL)

@@ -24,19 +24,24 @@ class PeriodicTask:
 
     :param run: called with the time and a function that returns whether to stop early. An exception that it raises is
         logged, and the task runs again at its next time.
+    :param is_simulated: whether the simulator of :mod:`notifications.testing` runs it too. Tasks that look after the
+        site, such as the alarm and the purge, have nothing to do in a simulation.
     """
 
     name: str
     every: float
     run: Callable[[datetime, ShouldStop], Any]
+    is_simulated: bool = True
 
 
 PERIODIC_TASKS: dict[str, PeriodicTask] = {}
 
 
-def register_periodic_task(name: str, every: float, run: Callable[[datetime, ShouldStop], Any]) -> None:
+def register_periodic_task(
+    name: str, every: float, run: Callable[[datetime, ShouldStop], Any], is_simulated: bool = True
+) -> None:
     """Register a periodic task. Tasks run in the order in which they were registered."""
-    PERIODIC_TASKS[name] = PeriodicTask(name, every, run)
+    PERIODIC_TASKS[name] = PeriodicTask(name, every, run, is_simulated)
 
 
 class Scheduler:

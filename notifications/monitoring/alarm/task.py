@@ -68,7 +68,7 @@ _database_alarms: dict[str, DatabaseAlarm] = {}
 
 def connect() -> None:
     """Run the alarm in workers from now on."""
-    register_periodic_task("alarm", TASK_SECONDS, run_periodically)
+    register_periodic_task("alarm", TASK_SECONDS, run_periodically, is_simulated=False)
     register_outage_listener("alarm", receive_outage)
 
 
