@@ -1,6 +1,5 @@
 """Lists read a bounded number of rows, whatever the filters, the search and the URL ask for."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -11,9 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from benchmarks.admin import capture_queries, count_rows_read
 from benchmarks.admin_rows import fill
-from benchmarks.admin_visits import list_visits
 from notifications.admin import base, window
 from notifications.admin.paging import BoundedPaginator
 from notifications.core import clock
@@ -155,28 +152,6 @@ class TestManyRows:
         monkeypatch.setattr(window, "WINDOW", 100)
         monkeypatch.setattr(BoundedPaginator, "max_count", 60)
         fill(self.DELIVERIES)
-
-    @pytest.fixture
-    def as_if_large(self) -> Iterator[None]:
-        """Let PostgreSQL choose the plans of large tables, for which it would not read or sort all rows."""
-        avoided = ("seqscan", "sort", "hashjoin", "mergejoin")
-        with connection.cursor() as cursor:
-            for name in avoided:
-                cursor.execute(f"SET enable_{name} = off")
-        yield
-        with connection.cursor() as cursor:
-            for name in avoided:
-                cursor.execute(f"RESET enable_{name}")
-
-    @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite does not count the rows that it reads")
-    def test_no_request_reads_more_rows_than_the_window(self, boss: Client, as_if_large: None) -> None:
-        user = User.objects.get(username="boss")
-        much = {}
-        for visit in list_visits(user, (Delivery, NotificationLog)):
-            read = count_rows_read(capture_queries(visit, boss))
-            if read > 300:
-                much[visit.name] = read
-        assert much == {}
 
     def test_requests_need_as_many_queries_as_with_few_rows(self, boss: Client) -> None:
         for model in (Notification, Delivery, NotificationLog, InboxItem):

@@ -143,7 +143,7 @@ def named(title, text):
 def test_every_held_item_is_in_exactly_one_digest():
     seen = Counter()
 
-    @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(stories())
     def whatever_happens(story):
         seen.update(tried(story))

@@ -96,7 +96,7 @@ ITEMS = [("send_for", 0, 20), ("send_for", 0, 1500)]
 MADE_LATE = [("wait", 16, None), ("make", None, None), ("wait", 10, None)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @example([*ITEMS, *MADE_LATE])
 @example([*ITEMS, ("pause", True, None), *MADE_LATE, ("like", 0, False)])
 @given(STEPS)

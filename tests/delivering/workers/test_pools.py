@@ -128,7 +128,7 @@ def test_alarms_overtake_five_thousand_other_deliveries(tmp_path, through, how, 
         try:
             until(lambda: Heartbeat.objects.exists())
             committed = send_for(SECONDS)
-            until(lambda: not Delivery.objects.exclude(state="sent").exists(), seconds=60)
+            until(lambda: not Delivery.objects.exclude(state="sent").exists(), seconds=240)
             assert worker.poll() is None
             worker.send_signal(signal.SIGTERM)
             output = finished(worker, timeout=30)
