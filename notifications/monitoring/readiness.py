@@ -33,7 +33,8 @@ class Inquiry:
 
     def __init__(self, using: str) -> None:
         self.using = using
-        self.error: BaseException | None = None
+        # Its text only, because the traceback would keep the failed connection.
+        self.error = ""
         self.begun_at = time.monotonic()
         self.ended_at: float | None = None
         self._ended = threading.Event()
@@ -48,7 +49,7 @@ class Inquiry:
                 if self._connection is not None:
                     break_connection(self._connection)
             return False
-        return self.error is None
+        return not self.error
 
     def is_usable(self) -> bool:
         """Return whether its answer is still to come, or new enough."""
@@ -64,7 +65,7 @@ class Inquiry:
                     # Its socket may belong to something else as soon as it is closed.
                     self._set_connection(None)
         except Exception as error:  # noqa: BLE001 - whatever it is, the process is not ready
-            self.error = error
+            self.error = f"{type(error).__name__}: {error}"
         finally:
             self.ended_at = time.monotonic()
             self._ended.set()
@@ -120,12 +121,12 @@ def describe_outage() -> Finding:
     )
 
 
-def _log_change(using: str, answer: bool, error: BaseException | None) -> None:
+def _log_change(using: str, answer: bool, error: str) -> None:
     """Log when a database becomes unreachable and when it is back, not each request."""
     with _lock:
         before, _was_ready[using] = _was_ready.get(using, True), answer
     if before and not answer:
-        cause = error or TimeoutError(f"no answer within {MAX_SECONDS} s")
+        cause = error or f"no answer within {MAX_SECONDS} s"
         logger.error("Not ready: the tables in the database %r cannot be read: %s", using, cause)
     elif answer and not before:
         logger.info("Ready again: the database %r answers.", using)
