@@ -10,8 +10,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from notifications.core import clock
 from notifications.events import NotificationEvent, NotificationPriority, register
 from notifications.models import Circuit, Heartbeat
-from notifications.monitoring.findings import Finding
-from notifications.monitoring.probes import PROBES
+from notifications.storage.engine import get_engine
 from notifications.testing import temporary_events
 from tests.channels.http_services import Answer, http_service
 from tests.doctor.diagnosing import diagnose, find_faults, list_faults
@@ -103,19 +102,15 @@ def test_template_missing(settings, tmp_path):
         assert find() == []
 
 
-def test_disk_is_95_percent_full(monkeypatch):
-    def probe(using, now):
-        yield Finding("storage", False, "The disk is 95% full.", "Run `manage.py purge_notifications`.")
-
-    monkeypatch.setitem(PROBES, "storage", probe)
-    code, results = diagnose("storage")
+def test_the_space_of_the_database_is_95_percent_full(settings):
+    limit = int(get_engine("default").get_data_size() / 0.95)
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "STORAGE": {"LIMIT_BYTES": limit}}
+    code, [result] = diagnose("storage")
     assert code == 1
-    assert [(one["detail"], one["remedy"]) for one in results] == [
-        ("The disk is 95% full.", "Run `manage.py purge_notifications`.")
-    ]
+    assert "The database is 95% full" in result["detail"]
+    assert "purge_notifications" in result["remedy"]
 
 
-@pytest.mark.skipif("clock" not in PROBES, reason="There is no probe of the clock.")
 def test_clock_off(monkeypatch):
     assert find_faults("clock") == {}
     exact = clock.local_now
