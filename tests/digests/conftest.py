@@ -9,6 +9,7 @@ from notifications.models import Cluster
 from notifications.testing import temporary_events, travelling
 from tests.factories import UserFactory, UserSettingsFactory
 from tests.shop.notification_events import ShopEvents
+from tests.upkeep import without_upkeep
 
 # A Friday, 11:00 in Berlin.
 FRIDAY = datetime(2026, 11, 20, 10, tzinfo=UTC)
@@ -16,7 +17,7 @@ FRIDAY = datetime(2026, 11, 20, 10, tzinfo=UTC)
 
 @pytest.fixture
 def clock():
-    with travelling(FRIDAY) as clock:
+    with travelling(FRIDAY) as clock, without_upkeep():
         yield clock
 
 

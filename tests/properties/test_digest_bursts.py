@@ -21,6 +21,7 @@ from notifications.outcomes import DeliveryState
 from notifications.testing import temporary_events, travelling
 from tests.factories import ClusterFactory, UserFactory, UserSettingsFactory
 from tests.shop.notification_events import ShopEvents
+from tests.upkeep import without_upkeep
 
 pytestmark = pytest.mark.django_db
 
@@ -155,7 +156,13 @@ def test_every_held_item_is_in_exactly_one_digest():
 
 def tried(story):
     both = {"DIGEST_CHANNELS": ["email", "app"]}
-    with override_settings(NOTIFICATIONS=both), transaction.atomic(), temporary_events(), travelling(START) as clock:
+    with (
+        override_settings(NOTIFICATIONS=both),
+        transaction.atomic(),
+        temporary_events(),
+        without_upkeep(),
+        travelling(START) as clock,
+    ):
         mail.outbox = []
         site = Site(clock)
         for step, *arguments in story:

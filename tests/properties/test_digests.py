@@ -21,6 +21,7 @@ from notifications.outcomes import DeliveryState
 from notifications.testing import temporary_events, travelling
 from tests.factories import UserFactory, UserSettingsFactory
 from tests.shop.notification_events import ShopEvents
+from tests.upkeep import without_upkeep
 
 START = datetime(2026, 10, 23, 10, tzinfo=UTC)
 KINDS = ("none", "daily", "weekly")
@@ -102,7 +103,13 @@ MADE_LATE = [("wait", 16, None), ("make", None, None), ("wait", 10, None)]
 @given(STEPS)
 @pytest.mark.every_database
 def test_every_held_item_is_in_exactly_one_digest(django_db_setup, django_db_blocker, steps):
-    with django_db_blocker.unblock(), transaction.atomic(), temporary_events(), travelling(START) as clock:
+    with (
+        django_db_blocker.unblock(),
+        transaction.atomic(),
+        temporary_events(),
+        without_upkeep(),
+        travelling(START) as clock,
+    ):
         mail.outbox = []
         site = Site(clock)
         for step in steps:
