@@ -1,5 +1,6 @@
-"""Eight worker processes on one outbox."""
+"""Eight worker processes on one outbox. ``KLAXON_DELIVERIES`` is the number of mails."""
 
+import os
 from collections import Counter
 
 import pytest
@@ -10,13 +11,13 @@ from notifications.models import Delivery, NotificationLog
 from tests.processes import finished, smtp_ledger, start
 from tests.shop.notification_events import ShopEvents
 
-DELIVERIES = 10_000
+DELIVERIES = int(os.environ.get("KLAXON_DELIVERIES", "4000"))
 WORKERS = 8
 
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_eight_workers_hand_each_of_ten_thousand_mails_over_exactly_once(tmp_path):
+def test_eight_workers_hand_each_mail_over_exactly_once(tmp_path):
     User.objects.bulk_create(User(username=f"u{i}", email=f"u{i}@example.com") for i in range(DELIVERIES))
     result = NotificationManager.send(ShopEvents.NEWSLETTER, User.objects.all())
     assert result.queued == DELIVERIES

@@ -29,7 +29,7 @@ pytestmark = [
 ]
 
 SECONDS = float(os.environ.get("KLAXON_POOL_SECONDS", "25"))
-DELIVERIES = 5000
+DELIVERIES_PER_SECOND = 200
 ALARM_EVERY = 0.2
 PURGE = """
 from django.db import ProgrammingError, connection
@@ -66,8 +66,8 @@ def send_for(seconds):
 
     Returns when each alarm was committed.
     """
-    users = User.objects.bulk_create(UserFactory.build_batch(DELIVERIES))
-    half, alarms = DELIVERIES // 2, int(seconds / ALARM_EVERY)
+    users = User.objects.bulk_create(UserFactory.build_batch(int(seconds * DELIVERIES_PER_SECOND)))
+    half, alarms = len(users) // 2, int(seconds / ALARM_EVERY)
     alarmed, rest = users[half : half + alarms], users[half + alarms :]
     share = ceil(len(rest) / alarms)
     NotificationManager.send(ShopEvents.NEWSLETTER, users[:half])
@@ -91,13 +91,14 @@ def waits(ledger, committed):
 def get_drain_rate(ledger):
     """Return how many mails the server accepted per second while half of all were waiting."""
     times = sorted(float(line.split()[1]) for line in ledger.with_suffix(".times").read_text().splitlines())
-    return (DELIVERIES // 2) / (times[DELIVERIES // 2] - times[0])
+    half = len(times) // 2
+    return half / (times[half] - times[0])
 
 
 def overtaken(ledger, committed):
     """Return how many others the mail server accepted between the commit and the acceptance of each alarm, sorted.
 
-    Measured by the mails that are accepted in half a second, this does not depend on the load of the machine.
+    Measured by the mails that are accepted in a second, this does not depend on the load of the machine.
     """
     accepted = ledger.with_suffix(".times").read_text().splitlines()
     times = {address: float(at) for address, at in map(str.split, accepted)}
@@ -111,23 +112,24 @@ def percentile(ordered, share):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("how", "pooler"),
+    ("how", "pooler", "share"),
+    # A larger pool and no cursors have less to run out of, so a shorter time is enough for them.
     [
-        ({"OPTIONS": {"pool": True}}, False),
-        ({"OPTIONS": {"pool": {"min_size": 1, "max_size": 2}}}, False),
-        pytest.param({}, True, marks=NEEDS_PGBOUNCER),
-        pytest.param({"DISABLE_SERVER_SIDE_CURSORS": True}, True, marks=NEEDS_PGBOUNCER),
+        ({"OPTIONS": {"pool": True}}, False, 0.3),
+        ({"OPTIONS": {"pool": {"min_size": 1, "max_size": 2}}}, False, 1),
+        pytest.param({}, True, 1, marks=NEEDS_PGBOUNCER),
+        pytest.param({"DISABLE_SERVER_SIDE_CURSORS": True}, True, 0.3, marks=NEEDS_PGBOUNCER),
     ],
     ids=["a pool of 4", "a pool of 2", "PgBouncer", "PgBouncer and no server-side cursors"],
 )
-def test_alarms_overtake_five_thousand_other_deliveries(tmp_path, through, how, pooler):
+def test_alarms_overtake_thousands_of_other_deliveries(tmp_path, through, how, pooler, share):
     ledger = tmp_path / "ledger"
     with smtp_ledger(ledger) as port:
         more = through(how, pooler)
         worker = start("dispatch_notifications", "--watch", port=port, KLAXON_DATABASE_MORE=more)
         try:
             until(lambda: Heartbeat.objects.exists())
-            committed = send_for(SECONDS)
+            committed = send_for(SECONDS * share)
             until(lambda: not Delivery.objects.exclude(state="sent").exists(), seconds=240)
             assert worker.poll() is None
             worker.send_signal(signal.SIGTERM)
@@ -135,11 +137,13 @@ def test_alarms_overtake_five_thousand_other_deliveries(tmp_path, through, how, 
         finally:
             worker.kill()
     mails = Counter(line.split()[0] for line in ledger.read_text().splitlines())
-    assert (len(mails), set(mails.values())) == (DELIVERIES, {1})
+    assert (len(mails), set(mails.values())) == (User.objects.count(), {1})
     seconds, ahead = waits(ledger, committed), overtaken(ledger, committed)
     figures = {share: (round(percentile(seconds, share), 3), percentile(ahead, share)) for share in (0.5, 0.9, 0.99, 1)}
     print(figures, output)
-    assert figures[0.99][1] < get_drain_rate(ledger) / 2, figures
+    # A single alarm may meet a claim that other processes delay; thousands would be accepted before it if it waited.
+    rate = get_drain_rate(ledger)
+    assert (figures[0.9][1] < rate / 2, figures[0.99][1] < rate) == (True, True), (rate, figures)
     assert "Traceback" not in output
 
 
