@@ -1,11 +1,13 @@
 """The admin of escalations: policies, running ones with their history, and what cannot be reached."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import router, transaction
 from django.db.models import Q, QuerySet
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
@@ -23,11 +25,10 @@ from notifications.admin.confirmation import list_selected
 from notifications.admin.escalation_actions import HAND_OVER, MAX_RUNS, SEND_NEXT, SNOOZE, ask_or_act
 from notifications.admin.relations import AutocompleteAdmin
 from notifications.core import clock
-from notifications.escalation import acknowledge_run, resolve
+from notifications.escalation import acknowledge_runs, resolve_runs
 from notifications.escalation.step_faults import list_target_faults, list_template_faults
 from notifications.escalation.unreachable import find_unreachable, find_unreachable_by_events
 from notifications.events import NOTIFICATION_EVENTS, key_of
-from notifications.exceptions import KlaxonError
 from notifications.models import EscalationEntry, EscalationPolicy, EscalationPolicyStep, EscalationRun
 
 MAX_ENTRIES = 200
@@ -176,7 +177,7 @@ class EscalationRunAdmin(PermanentAdmin):
 
     @admin.action(permissions=["act"], description=gettext_lazy("Acknowledge"))
     def acknowledge(self, request: HttpRequest, queryset: QuerySet[EscalationRun]) -> None:
-        self._act(request, queryset, lambda run: acknowledge_run(run, request.user), "acknowledged")
+        self._act(request, queryset, acknowledge_runs, "acknowledged")
 
     @admin.action(permissions=["act"], description=gettext_lazy("Send the next step now"))
     def escalate_now(self, request: HttpRequest, queryset: QuerySet[EscalationRun]) -> HttpResponse | None:
@@ -192,27 +193,26 @@ class EscalationRunAdmin(PermanentAdmin):
 
     @admin.action(permissions=["act"], description=gettext_lazy("Resolve"))
     def resolve_runs(self, request: HttpRequest, queryset: QuerySet[EscalationRun]) -> None:
-        self._act(request, queryset, lambda run: resolve(run, request.user), "resolved")
+        self._act(request, queryset, resolve_runs, "resolved")
 
     def _act(
-        self, request: HttpRequest, queryset: QuerySet[EscalationRun], act: Callable[[Any], bool], word: str
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[EscalationRun],
+        act: Callable[[Collection[EscalationRun], Any], list[EscalationRun]],
+        word: str,
     ) -> None:
         """Act on the selected escalations, and say how many have changed."""
-        changed = 0
         keys = list_selected(queryset, MAX_RUNS + 1)
         if len(keys) > MAX_RUNS:
             text = _("Select at most %d escalations. Nothing was changed.") % MAX_RUNS
             self.message_user(request, text, messages.ERROR)
             return
-        for run in self.get_queryset(request).filter(pk__in=keys).order_by("pk"):
-            try:
-                if act(run):
-                    changed += 1
-                    self.log_change(request, run, word)
-            except KlaxonError as error:
-                self.message_user(request, str(error), messages.ERROR)
-        text = ngettext("{count} escalation was changed.", "{count} escalations were changed.", changed)
-        self.message_user(request, text.format(count=changed))
+        with transaction.atomic(using=router.db_for_write(EscalationRun)):
+            changed = act(list(self.get_queryset(request).filter(pk__in=keys)), request.user)
+            LogEntry.objects.log_actions(request.user.pk, changed, CHANGE, word)  # type: ignore[arg-type]
+        text = ngettext("{count} escalation was changed.", "{count} escalations were changed.", len(changed))
+        self.message_user(request, text.format(count=len(changed)))
 
 
 def format_minutes(seconds: float) -> str:

@@ -3,9 +3,11 @@
 from notifications.escalation.actions import (
     acknowledge,
     acknowledge_run,
+    acknowledge_runs,
     escalate,
     hand_over,
     resolve,
+    resolve_runs,
     snooze,
     start_by_hand,
 )
@@ -18,9 +20,11 @@ __all__ = [
     "Step",
     "acknowledge",
     "acknowledge_run",
+    "acknowledge_runs",
     "escalate",
     "hand_over",
     "resolve",
+    "resolve_runs",
     "run_due",
     "snooze",
     "start_by_hand",

@@ -5,7 +5,7 @@ queued and not sent yet are cancelled when somebody acknowledges or resolves. If
 itself acts, and no permission is checked.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,13 +17,13 @@ from notifications.core.databases import read_from_primary
 from notifications.escalation.engine import Report, end_if_over, find_end, send_next
 from notifications.escalation.policies import find_policy
 from notifications.escalation.sending import get_cancel_key, send_page
-from notifications.escalation.start import note, start
+from notifications.escalation.start import note, note_all, start
 from notifications.events import DEFAULT_ESCALATION, NOTIFICATION_EVENTS, NotificationPriority
 from notifications.events.escalation import MAX_AFTER
 from notifications.exceptions import InvalidOption, NotPermitted
 from notifications.models import Delivery, EscalationEntry, EscalationRun, Notification, get_members
 from notifications.sending.acknowledge import acknowledge as acknowledge_notification
-from notifications.sending.cancel import cancel
+from notifications.sending.cancel import cancel_keys
 from notifications.sending.hooks import register_acknowledgement_hook
 from notifications.sending.permission import check_is_user, has_permission
 from notifications.sending.request import validate_time
@@ -53,28 +53,41 @@ def stop_after_acknowledgement(notification: Notification, user: Any, using: str
     if notification.digest_kind:
         items = Delivery.objects.using(using).filter(merged_into__notification=notification.pk)
         ids.update(items.values_list("notification_id", flat=True))
-    for run in EscalationRun.objects.using(using).lock(ids):
-        _acknowledge(run, now, using, by=user)
+    _acknowledge(EscalationRun.objects.using(using).lock(ids), now, using, by=user)
 
 
-def _acknowledge(run: EscalationRun, now: datetime, using: str, **who: Any) -> bool:
-    """Acknowledge a locked escalation; return False if that changes nothing."""
-    if run.is_over or run.state == State.ACKNOWLEDGED:
-        return False
-    held, was_exhausted = run.acknowledged_for, run.state == State.EXHAUSTED
-    run.state, run.acknowledged_at, run.acknowledged_by = State.ACKNOWLEDGED, now, who.get("by")
-    run.due_at = None
-    if held is not None and not was_exhausted:
-        run.continue_at(now + held)
-    run.save(using=using)
-    note(run, Kind.ACKNOWLEDGED, now, using, **who)
-    _cancel_queued(run)
-    return True
+def _acknowledge(runs: list[EscalationRun], now: datetime, using: str, **who: Any) -> list[EscalationRun]:
+    """Acknowledge locked escalations; return those that it changes."""
+    changed = [run for run in runs if not run.is_over and run.state != State.ACKNOWLEDGED]
+    for run in changed:
+        held, was_exhausted = run.acknowledged_for, run.state == State.EXHAUSTED
+        run.state, run.acknowledged_at, run.acknowledged_by = State.ACKNOWLEDGED, now, who.get("by")
+        run.due_at = None
+        if held is not None and not was_exhausted:
+            run.continue_at(now + held)
+    fields = ("state", "acknowledged_at", "acknowledged_by", "due_at", "base_at")
+    _stop(changed, fields, Kind.ACKNOWLEDGED, now, using, **who)
+    return changed
 
 
-def _cancel_queued(run: EscalationRun) -> None:
-    """Cancel what the escalation has queued and nobody has got yet."""
-    cancel(run.notification.cluster, get_cancel_key(run))
+def _resolve(runs: list[EscalationRun], now: datetime, using: str, by: Any, reason: str) -> list[EscalationRun]:
+    """End locked escalations; return those that it changes."""
+    changed = [run for run in runs if not run.is_over]
+    for run in changed:
+        run.end(State.RESOLVED, now)
+    _stop(changed, ("state", "due_at", "ended_at"), Kind.RESOLVED, now, using, by=by, note=reason)
+    return changed
+
+
+def _stop(
+    runs: list[EscalationRun], fields: Sequence[str], kind: str, now: datetime, using: str, **values: Any
+) -> None:
+    """Write escalations, add an entry to their history, and cancel what they have queued and nobody has got yet."""
+    if not runs:
+        return
+    EscalationRun.objects.using(using).bulk_update(runs, fields)
+    note_all(runs, kind, now, using, **values)
+    cancel_keys({run.notification.cluster_id for run in runs}, {get_cancel_key(run) for run in runs})
 
 
 @read_from_primary()
@@ -125,7 +138,15 @@ def acknowledge_run(run: EscalationRun, by: Any = None, by_key: str = "") -> boo
     :raises NotPermitted: unless the user is a recipient, or has the permission ``klaxon.change_escalationrun``.
     """
     who = {"by": by, "by_key": by_key}
-    return _change(run, None if by_key else by, lambda row, now, using: _acknowledge(row, now, using, **who))
+    return _change(run, None if by_key else by, lambda row, now, using: bool(_acknowledge([row], now, using, **who)))
+
+
+def acknowledge_runs(runs: Collection[EscalationRun], by: Any) -> list[EscalationRun]:
+    """Acknowledge escalations together, with as many queries as for one, and return those that it changes.
+
+    :raises NotPermitted: as :func:`acknowledge_run` does; then none is changed.
+    """
+    return _change_together(runs, by, lambda rows, now, using: _acknowledge(rows, now, using, by=by))
 
 
 def resolve(run: EscalationRun, by: Any, reason: str = "") -> bool:
@@ -133,17 +154,15 @@ def resolve(run: EscalationRun, by: Any, reason: str = "") -> bool:
 
     :raises NotPermitted: as :func:`acknowledge_run` does.
     """
+    return _change(run, by, lambda row, now, using: bool(_resolve([row], now, using, by, reason)))
 
-    def change(row: EscalationRun, now: datetime, using: str) -> bool:
-        if row.is_over:
-            return False
-        row.end(State.RESOLVED, now)
-        row.save(using=using)
-        note(row, Kind.RESOLVED, now, using, by=by, note=reason)
-        _cancel_queued(row)
-        return True
 
-    return _change(run, by, change)
+def resolve_runs(runs: Collection[EscalationRun], by: Any, reason: str = "") -> list[EscalationRun]:
+    """End escalations together, with as many queries as for one, and return those that it changes.
+
+    :raises NotPermitted: as :func:`acknowledge_run` does; then none is changed.
+    """
+    return _change_together(runs, by, lambda rows, now, using: _resolve(rows, now, using, by, reason))
 
 
 def snooze(run: EscalationRun, by: Any, until: datetime) -> bool:
@@ -270,6 +289,22 @@ def _change(run: EscalationRun, by: Any, change: Callable[[EscalationRun, dateti
         changed = change(row, clock.now(using), using)
     run.__dict__.update({name: row.__dict__[name] for name in row.__dict__ if name in run.__dict__ and name[0] != "_"})
     return changed
+
+
+@read_from_primary()
+def _change_together(
+    runs: Collection[EscalationRun],
+    by: Any,
+    change: Callable[[list[EscalationRun], datetime, str], list[EscalationRun]],
+) -> list[EscalationRun]:
+    """Lock escalations, check the permission of a user for each, and change them."""
+    using = router.db_for_write(EscalationRun)
+    with transaction.atomic(using=using):
+        rows = EscalationRun.objects.using(using).lock([run.notification_id for run in runs])
+        if by is not None:
+            for row in rows:
+                check_may_act(row.notification, by)
+        return change(rows, clock.now(using), using)
 
 
 def _is_ended(run: EscalationRun, now: datetime, using: str) -> bool:

@@ -1,6 +1,6 @@
 """Start the escalation of a notification, in the transaction that queues it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -66,4 +66,10 @@ def start(
 
 def note(run: EscalationRun, kind: str, now: datetime, using: str, **values: Any) -> None:
     """Add an entry to the history of an escalation."""
-    EscalationEntry(run_id=run.pk, kind=kind, at=now, **values).save(using=using)
+    note_all([run], kind, now, using, **values)
+
+
+def note_all(runs: Iterable[EscalationRun], kind: str, now: datetime, using: str, **values: Any) -> None:
+    """Add the same entry to the history of each of these escalations."""
+    entries = [EscalationEntry(run_id=run.pk, kind=kind, at=now, **values) for run in runs]
+    EscalationEntry.objects.using(using).bulk_create(entries)

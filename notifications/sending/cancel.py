@@ -1,5 +1,6 @@
 """Cancel by key: waiting deliveries at once, and claimed ones when the worker rechecks them."""
 
+from collections.abc import Collection
 from typing import Any
 
 from django.db import router, transaction
@@ -19,9 +20,14 @@ def cancel(cluster: Any, cancel_key: str) -> int:
     """
     if not cancel_key:
         raise InvalidOption("cancel() needs the cancel_key that was given to send().")
+    return cancel_keys([cluster_or_default(validate_cluster(cluster)).pk], [cancel_key])
+
+
+@read_from_primary()
+def cancel_keys(clusters: Collection[Any], keys: Collection[str]) -> int:
+    """Do the same as ``cancel()`` for each of these keys in each of these clusters, of which it takes primary keys."""
     using = router.db_for_write(Delivery)
-    cluster = cluster_or_default(validate_cluster(cluster))
-    notifications = Notification.objects.using(using).filter(cluster=cluster, cancel_key=cancel_key)
+    notifications = Notification.objects.using(using).filter(cluster__in=clusters, cancel_key__in=keys)
     now = clock.now(using)
     with transaction.atomic(using=using):
         # Before the deliveries: if a worker returns a claimed delivery, the recheck then finds it cancelled.

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from notifications.admin import escalation_actions
 from notifications.core import clock
@@ -108,6 +110,22 @@ def test_too_many_escalations_are_refused(action: str, boss: Client, run: Escala
     monkeypatch.setattr("notifications.admin.escalation.MAX_RUNS", 0)
     choose(boss, action, run)
     assert kinds(run) == ["started"]
+
+
+@pytest.mark.parametrize("action", ["acknowledge", "resolve_runs"])
+def test_many_escalations_need_as_many_queries_as_one(action: str, boss: Client, run: EscalationRun) -> None:
+    counts = []
+    for number in (1, 6):
+        escalation = Escalation(STEPS)
+        for index in range(number):
+            sent = Notification.objects.get(pk=send(customers(1, f"{number}{index}"), dispatch=False))
+            start(sent, escalation, escalation.list_pages(NotificationPriority.CRITICAL), clock.now(), "default")
+        with CaptureQueriesContext(connection) as queries:
+            choose(boss, action, run, select_across="1")
+        counts.append(len(queries))
+        assert not EscalationRun.objects.filter(state="active").exists()
+        assert LogEntry.objects.count() == EscalationRun.objects.count()
+    assert counts[0] == counts[1]
 
 
 def test_an_action_asks_for_at_most_a_fixed_number(boss: Client, run: EscalationRun, monkeypatch: Any) -> None:
