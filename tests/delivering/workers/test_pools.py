@@ -31,6 +31,7 @@ pytestmark = [
 SECONDS = float(os.environ.get("KLAXON_POOL_SECONDS", "25"))
 DELIVERIES_PER_SECOND = 200
 ALARM_EVERY = 0.2
+CLAIMED_BEFORE = 100
 PURGE = """
 from django.db import ProgrammingError, connection
 from notifications.models import PreferenceChange, TopicSubscription, allow_log_changes
@@ -98,7 +99,7 @@ def get_drain_rate(ledger):
 def overtaken(ledger, committed):
     """Return how many others the mail server accepted between the commit and the acceptance of each alarm, sorted.
 
-    Measured by the mails that are accepted in a second, this does not depend on the load of the machine.
+    Measured by the mails that are accepted in half a second, this does not depend on the load of the machine.
     """
     accepted = ledger.with_suffix(".times").read_text().splitlines()
     times = {address: float(at) for address, at in map(str.split, accepted)}
@@ -141,9 +142,9 @@ def test_alarms_overtake_thousands_of_other_deliveries(tmp_path, through, how, p
     seconds, ahead = waits(ledger, committed), overtaken(ledger, committed)
     figures = {share: (round(percentile(seconds, share), 3), percentile(ahead, share)) for share in (0.5, 0.9, 0.99, 1)}
     print(figures, output)
-    # A single alarm may meet a claim that other processes delay; thousands would be accepted before it if it waited.
-    rate = get_drain_rate(ledger)
-    assert (figures[0.9][1] < rate / 2, figures[0.99][1] < rate) == (True, True), (rate, figures)
+    # On a busy machine, half a second is less than what the worker had claimed before; without priority, it would be
+    # thousands.
+    assert figures[0.99][1] < max(get_drain_rate(ledger) / 2, CLAIMED_BEFORE), figures
     assert "Traceback" not in output
 
 
