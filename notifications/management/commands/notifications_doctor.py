@@ -91,7 +91,7 @@ class Command(BaseCommand):
 
 
 def _run(site: Site, examinations: list[Examination], recipient: str | None) -> Iterator[tuple[str, str, Diagnosis]]:
-    # The test message is an examination too, so that its errors are results and keep none of the others from being shown.
+    # The test message is an examination too, so its errors are results, and the others are shown.
     test = [Examination("test", TEST_AREA, partial(send_test, recipient), needs_database=True)] if recipient else []
     for examination in (*examinations, *test):
         for diagnosis in run(examination, site):

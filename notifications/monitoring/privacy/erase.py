@@ -9,15 +9,17 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.db import models, router, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from notifications import conf
-from notifications.context import decrypt_context, encrypt_context, is_encrypted
+from notifications.context import is_encrypted
 from notifications.core import clock
-from notifications.exceptions import DecryptionFailed, KlaxonError
+from notifications.core.addresses import user_key
+from notifications.exceptions import KlaxonError
 from notifications.models import (
     Acknowledgement,
     AttachedFile,
@@ -55,6 +57,7 @@ KEPT = (NotificationLog, Suppression, EscalationEntry)
 """Tables whose rows stay without what identifies the person."""
 DELETED_MENTIONS = (TrackedLink, IdempotentRequest, LiveMessage)
 """Tables whose rows are deleted if they mention the person, because they are of no use without the text."""
+IN_PROGRESS = (DeliveryState.CLAIMED, DeliveryState.SENDING)
 LAST = (Delivery, UserSettings)
 """Tables that the names and addresses come from."""
 
@@ -85,18 +88,18 @@ def erase(person: Person, by: Any = None, wait_seconds: float = 30.0) -> Erasure
     """
     result, using = Erasure(), router.db_for_write(Delivery)
     get_engine(using).overwrite_deleted()
-    _cancel(person, using, result, wait_seconds)
-    result.counts["lines of the archive"] += rewrite_archive(person)
+    known = _cancel(person, using, result, wait_seconds)
+    result.counts["lines of the archive"] += rewrite_archive(person, partial(_remain, result))
     _scrub_mentions(person, result)
     _scrub_encrypted(person, using, result)
     _remove_targets(person, result)
     _forget_author(person, result)
     for holding in sorted(HOLDINGS, key=lambda one: (one.model in LAST, one.model is UserSettings)):
         if holding.model is Delivery:
-            _delete_notifications(person, holding, using, result)
+            _delete_notifications(person, holding, using, result, known)
         else:
             _erase_rows(person, holding, result)
-    result.remaining += find_files(person)
+    result.remaining += [*find_files(person), *_list_others(person)]
     _record(person, by, result)
     return result
 
@@ -115,12 +118,17 @@ def preview(person: Person) -> Erasure:
         for path in archive.list_manifests(folder):
             lines = archive.read_lines(folder / archive.read_manifest(path)["file"])
             result.counts["lines of the archive"] += sum(change(line) != line for line in lines)
-    result.remaining += find_files(person)
+    result.remaining += [*find_files(person), *_list_others(person)]
     return result
 
 
-def _cancel(person: Person, using: str, result: Erasure, wait_seconds: float) -> None:
-    """Cancel all deliveries that are not sent yet, and wait for those that are being sent."""
+def _list_others(person: Person) -> Iterator[str]:
+    for pk in person.others:
+        yield f"The account {user_key(pk)} has an address of the person too, so that address and its rows stay."
+
+
+def _cancel(person: Person, using: str, result: Erasure, wait_seconds: float) -> set[int]:
+    """Cancel all deliveries that are not sent yet, wait for those that are being sent, and return the keys of all."""
     deadline = time.monotonic() + wait_seconds
     keys = list(_keys(_get_holding(Delivery).rows(person)))
     rows = Delivery.objects.using(using).filter(pk__in=array_subquery(keys, Delivery._meta.pk, using))
@@ -128,8 +136,8 @@ def _cancel(person: Person, using: str, result: Erasure, wait_seconds: float) ->
         now = clock.now(using)
         with transaction.atomic(using=using):
             result.counts["deliveries cancelled"] += rows.cancel(now) + rows.cancel_merged(now) + rows.withdraw(now)
-        if not rows.filter(state__in=(*WAITING, DeliveryState.CLAIMED, DeliveryState.SENDING)).exists():
-            return
+        if not rows.filter(state__in=(*WAITING, *IN_PROGRESS)).exists():
+            return set(keys)
         if time.monotonic() >= deadline:
             raise StillSending(
                 f"Deliveries to {person.label} are being sent at this moment, or their worker was lost. Run the "
@@ -185,12 +193,12 @@ def _scrub_encrypted(person: Person, using: str, result: Erasure) -> None:
         if not is_encrypted(context):
             continue
         try:
-            values = decrypt_context(context)
-        except (DecryptionFailed, KlaxonError) as error:
+            scrubbed = person.scrub_context(context)
+        except KlaxonError as error:
             _remain(result, f"Notification {pk} is encrypted and cannot be read: {error}")
             continue
-        if (scrubbed := person.scrub(values)) != values:
-            rows.filter(pk=pk).update(context=encrypt_context(scrubbed))
+        if scrubbed != context:
+            rows.filter(pk=pk).update(context=scrubbed)
             result.counts["notifications that mention the person"] += 1
     items = InboxItem.objects.using(router.db_for_write(InboxItem)).exclude(encrypted="")
     for (pk,) in iterate_in_chunks(items, "pk"):
@@ -279,15 +287,26 @@ def _erase_rows(person: Person, holding: Holding, result: Erasure) -> None:
         result.counts[f"{model._meta.verbose_name_plural} {action}"] += len(keys)
 
 
-def _delete_notifications(person: Person, holding: Holding, using: str, result: Erasure) -> None:
-    """Delete the deliveries to the person, and the notifications that nobody else got."""
+def _delete_notifications(person: Person, holding: Holding, using: str, result: Erasure, known: set[int]) -> None:
+    """Delete the deliveries to the person, and the notifications that nobody else got.
+
+    :param known: the deliveries that existed when the erasure began.
+    """
     mine = set(_find_own_notifications(person, using))
+    are_new = False
     for keys in _pages(holding.rows(person)):
+        are_new |= not known.issuperset(keys)
         with transaction.atomic(using=using):
-            deliveries = Delivery.objects.using(using).filter(pk__in=keys)
-            mine.update(deliveries.order_by().values_list("notification", flat=True).distinct())
-            retention.delete_delivery_rows(get_engine(using), keys)
-        result.counts["deliveries deleted"] += len(keys)
+            # The worker that sends a new one needs its row.
+            deliveries = Delivery.objects.using(using).filter(pk__in=keys).exclude(state__in=IN_PROGRESS)
+            found = dict(deliveries.select_for_update().order_by("pk").values_list("pk", "notification"))
+            mine.update(found.values())
+            retention.delete_delivery_rows(get_engine(using), found)
+        result.counts["deliveries deleted"] += len(found)
+    if are_new:
+        result.remaining.append(
+            "Something was sent to the person during the erasure. Deactivate the account, and run the command again."
+        )
     for start in range(0, len(mine), BATCH):
         ids = sorted(mine)[start : start + BATCH]
         others = Delivery.objects.using(using).filter(notification=OuterRef("pk"))
