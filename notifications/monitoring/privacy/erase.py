@@ -8,6 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -84,8 +85,16 @@ def erase(person: Person, by: Any = None, wait_seconds: float = 30.0) -> Erasure
     :param by: the user who does it, for the record.
     :param wait_seconds: how long to wait for deliveries that are being sent.
     :raises StillSending: if one is still being sent then. Nothing but waiting deliveries has been changed.
+    :raises ArchiveBusy: if another process is writing the archive. Nothing has been changed.
     :raises ArchiveDamaged: if a file of the archive cannot be read. The database is changed only afterwards.
     """
+    folder = archive.get_folder()
+    # Until the end. Otherwise rows that are not erased yet could be archived in the meantime.
+    with archive.locked(folder) if folder is not None else nullcontext():
+        return _erase(person, by, wait_seconds)
+
+
+def _erase(person: Person, by: Any, wait_seconds: float) -> Erasure:
     result, using = Erasure(), router.db_for_write(Delivery)
     get_engine(using).overwrite_deleted()
     known = _cancel(person, using, result, wait_seconds)
