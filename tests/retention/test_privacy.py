@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from django.apps import apps
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
 from django.db import connection
 
@@ -211,6 +213,23 @@ def test_rows_of_an_account_with_the_same_address_are_its_own(settings, tmp_path
 
 
 @pytest.mark.django_db
+def test_the_history_of_the_admin_does_not_name_the_person():
+    person, other = make_person(), UserFactory()
+    mute = Mute.objects.create(user=person, cluster=Cluster.objects.default(), kind="event", value="shop_newsletter")
+    for row in (mute, person):
+        LogEntry.objects.create(
+            user=other,
+            content_type=ContentType.objects.get_for_model(row),
+            object_id=row.pk,
+            object_repr=f"{LOGIN} and more",
+            action_flag=CHANGE,
+        )
+    erase("--user", LOGIN, "--vacuum", "none")
+    # The history of the account is the site's, as the account is.
+    assert sorted(LogEntry.objects.values_list("object_repr", flat=True)) == ["[erased] and more", f"{LOGIN} and more"]
+
+
+@pytest.mark.django_db
 def test_an_address_that_was_not_confirmed_is_somebody_elses(tmp_path):
     person, now = make_person(), clock.now()
     NotificationManager.send(ShopEvents.ORDER_SHIPPED, Address(email="other@example.org"), context=ORDER)
@@ -365,6 +384,7 @@ def test_an_export_contains_what_is_held_and_no_secrets(tmp_path, capsys):
     [
         ([], "Say who it is"),
         (["--user", "nobody"], "--user: there is no user 'nobody'"),
+        (["--user", " "], "--user: there is no user ' '"),
         (["--user", "1", "--deleted-user", "1"], "not both"),
         (["--address", "ada"], "--address requires a kind"),
     ],

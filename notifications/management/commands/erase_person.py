@@ -60,6 +60,8 @@ class Command(DatabaseCommand):
 
     @read_from_primary()
     def handle(self, *args: Any, **options: Any) -> None:
+        if not options["wait"] >= 0:
+            raise CommandError("--wait must be a number of seconds, 0 or more.")
         person = read_person(options)
         by = get_user(options["by"], "--by") if options["by"] else None
         if get_folder() is not None and (fault := find_fault()):

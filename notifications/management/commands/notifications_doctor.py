@@ -64,7 +64,7 @@ class Command(BaseCommand):
         if options["list"]:
             self.stdout.write("\n".join(f"{one.name} ({one.area})" for one in examinations))
             return
-        if options["timeout"] <= 0:
+        if not options["timeout"] > 0:
             raise CommandError("--timeout must be a number of seconds above 0.")
         site = Site(seconds=options["timeout"], nameserver=options["nameserver"])
         report = Report(list(self._examine(site, select(examinations, options["only"]), options)))

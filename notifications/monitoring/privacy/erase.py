@@ -40,6 +40,7 @@ from notifications.models import (
     allow_log_changes,
 )
 from notifications.models.append_only import AppendOnly
+from notifications.monitoring.privacy.admin_history import scrub_history
 from notifications.monitoring.privacy.files import find_files, make_line_filter, rewrite_archive
 from notifications.monitoring.privacy.holdings import AUTHORS, HOLDINGS, MENTIONS, Holding, find_mentions
 from notifications.monitoring.privacy.person import Person
@@ -100,6 +101,7 @@ def _erase(person: Person, by: Any, wait_seconds: float) -> Erasure:
     known = _cancel(person, using, result, wait_seconds)
     result.counts["lines of the archive"] += rewrite_archive(person, partial(_remain, result))
     _scrub_mentions(person, result)
+    result.counts["entries of the admin's history"] += scrub_history(person)
     _scrub_encrypted(person, using, result)
     _remove_targets(person, result)
     _forget_author(person, result)

@@ -1,0 +1,27 @@
+"""What Django's admin has recorded about rows of Klaxon: it names each row as it was shown, also by login names."""
+
+from typing import Any
+
+from django.apps import apps
+from django.db import models, router
+
+from notifications.monitoring.privacy.holdings import find_mentions
+from notifications.monitoring.privacy.person import Person
+
+COLUMNS = ("object_repr", "change_message")
+
+
+def scrub_history(person: Person) -> int:
+    """Erase a person from the history of rows of Klaxon; return how many entries have changed.
+
+    The history of other rows is the site's.
+    """
+    if not apps.is_installed("django.contrib.admin"):
+        return 0
+    model: Any = apps.get_model("admin", "LogEntry")
+    changed, rows = 0, models.QuerySet(model, using=router.db_for_write(model))
+    for entry in find_mentions(person, model, COLUMNS):
+        values = {column: person.scrub(getattr(entry, column)) for column in COLUMNS}
+        if getattr(entry.content_type, "app_label", "") == "klaxon":
+            changed += rows.filter(pk=entry.pk).update(**values)
+    return changed
