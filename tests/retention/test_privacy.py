@@ -385,6 +385,7 @@ def test_an_export_contains_what_is_held_and_no_secrets(tmp_path, capsys):
         ([], "Say who it is"),
         (["--user", "nobody"], "--user: there is no user 'nobody'"),
         (["--user", " "], "--user: there is no user ' '"),
+        (["--deleted-user", "x"], "--deleted-user: 'x' cannot be a primary key of a user"),
         (["--user", "1", "--deleted-user", "1"], "not both"),
         (["--address", "ada"], "--address requires a kind"),
     ],
@@ -394,6 +395,13 @@ def test_options_that_name_nobody_are_errors(arguments, sentence, tmp_path):
         with pytest.raises(CommandError) as error:
             call_command(*command, *arguments)
         assert str(error.value).startswith(sentence) or sentence in str(error.value)
+
+
+@pytest.mark.django_db
+def test_an_account_that_exists_is_not_a_deleted_one():
+    person = make_person()
+    with pytest.raises(CommandError, match="exists. Use --user"):
+        erase("--deleted-user", str(person.pk))
 
 
 @pytest.mark.django_db
