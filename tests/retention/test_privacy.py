@@ -213,6 +213,16 @@ def test_rows_of_an_account_with_the_same_address_are_its_own(settings, tmp_path
 
 
 @pytest.mark.django_db
+def test_names_are_found_in_any_case():
+    make_person()
+    for text in (NAME.upper(), NAME.lower(), EMAIL.upper()):
+        context = {"order_number": f"for {text}", "eta": None}
+        NotificationManager.send(ShopEvents.ORDER_SHIPPED, UserFactory(), context=context)
+    erase("--user", LOGIN, "--vacuum", "none")
+    assert {row["order_number"] for row in Notification.objects.values_list("context", flat=True)} == {"for [erased]"}
+
+
+@pytest.mark.django_db
 def test_the_history_of_the_admin_does_not_name_the_person():
     person, other = make_person(), UserFactory()
     mute = Mute.objects.create(user=person, cluster=Cluster.objects.default(), kind="event", value="shop_newsletter")
@@ -416,7 +426,7 @@ def test_files_that_mention_the_person_are_named(settings, tmp_path, capsys):
     make_person()
     spool = tmp_path / "spool"
     spool.mkdir()
-    (spool / "sends.spool").write_text(json.dumps({"send": {"addresses": [{"email": EMAIL}]}}))
+    (spool / "sends.spool").write_text(json.dumps({"send": {"addresses": [{"email": EMAIL.upper()}]}}))
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "SPOOL_DIR": str(spool)}
     with pytest.raises(SystemExit) as ended:
         erase("--user", LOGIN, "--vacuum", "none")

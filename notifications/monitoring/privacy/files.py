@@ -101,10 +101,12 @@ def _search(folder: Path, person: Person) -> Iterator[Path]:
 
 
 def _contains(path: Path, text: bytes) -> bool:
-    rest = b""
+    """Return whether a file contains a text in any case of its ASCII letters."""
+    rest, text = b"", text.lower()
     with path.open("rb") as file:
         while block := file.read(READ_BYTES):
-            if text in rest + block:
+            rest += block.lower()
+            if text in rest:
                 return True
-            rest = block[-len(text) :]
+            rest = rest[-len(text) :]
     return False

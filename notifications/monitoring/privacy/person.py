@@ -138,11 +138,15 @@ class Person:
         return context if (scrubbed := self.scrub(values)) == values else encrypt_context(scrubbed)
 
     def iterate_spellings(self) -> Iterator[str]:
-        """Yield the needles as they are in texts, and as JSON of ASCII characters writes them."""
-        for text in self.needles:
-            yield text
-            if (escaped := json.dumps(text)[1:-1]) != text:
-                yield escaped
+        """Yield the needles as they are in texts, and as JSON of ASCII characters writes them.
+
+        SQLite ignores the case of ASCII letters only, so needles with other letters are also in lower and upper case.
+        """
+        for needle in self.needles:
+            for text in dict.fromkeys([needle] if needle.isascii() else [needle, needle.lower(), needle.upper()]):
+                yield text
+                if (escaped := json.dumps(text)[1:-1]) != text:
+                    yield escaped
 
 
 def find_person(user: Any = None, addresses: Iterable[tuple[str, str]] = (), texts: Iterable[str] = ()) -> Person:
