@@ -23,6 +23,7 @@ from notifications.manager import NotificationManager
 from notifications.models import (
     Acknowledgement,
     AddressConfirmation,
+    AttachedFile,
     Cluster,
     Delivery,
     Device,
@@ -210,6 +211,20 @@ def test_rows_of_an_account_with_the_same_address_are_its_own(settings, tmp_path
     rows = [line["row"] for line in lines if line["table"] == "klaxon.delivery"]
     assert {row["recipient_id"] for row in rows} == {other.pk}
     assert EMAIL in {row["address"] for row in rows}
+
+
+@pytest.mark.django_db
+def test_attachments_that_others_got_too_are_named(capsys):
+    person, other = make_person(), UserFactory()
+    for users, content in (([person], NAME), ([person, other], f"Dear {NAME.upper()}"), ([other], "nobody")):
+        files = [("a.txt", content.encode(), "text/plain")]
+        NotificationManager.send(ShopEvents.ORDER_SHIPPED, users, context=ORDER, attachments=files)
+    with pytest.raises(SystemExit) as ended:
+        erase("--user", LOGIN, "--vacuum", "none")
+    assert ended.value.code == 4
+    [sentence] = capsys.readouterr().err.splitlines()
+    shared = AttachedFile.objects.order_by("pk").first()
+    assert sentence.startswith(f"The attachment {shared.pk} of notification {shared.notification_id}, which others")
 
 
 @pytest.mark.django_db

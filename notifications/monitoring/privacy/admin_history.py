@@ -11,14 +11,19 @@ from notifications.monitoring.privacy.person import Person
 COLUMNS = ("object_repr", "change_message")
 
 
+def find_history_model() -> Any:
+    """Return the model of the history; None if the site has no admin."""
+    return apps.get_model("admin", "LogEntry") if apps.is_installed("django.contrib.admin") else None
+
+
 def scrub_history(person: Person) -> int:
     """Erase a person from the history of rows of Klaxon; return how many entries have changed.
 
     The history of other rows is the site's.
     """
-    if not apps.is_installed("django.contrib.admin"):
+    model = find_history_model()
+    if model is None:
         return 0
-    model: Any = apps.get_model("admin", "LogEntry")
     changed, rows = 0, models.QuerySet(model, using=router.db_for_write(model))
     for entry in find_mentions(person, model, COLUMNS):
         values = {column: person.scrub(getattr(entry, column)) for column in COLUMNS}

@@ -40,8 +40,8 @@ from notifications.models import (
     allow_log_changes,
 )
 from notifications.models.append_only import AppendOnly
-from notifications.monitoring.privacy.admin_history import scrub_history
-from notifications.monitoring.privacy.files import find_files, make_line_filter, rewrite_archive
+from notifications.monitoring.privacy.admin_history import find_history_model, scrub_history
+from notifications.monitoring.privacy.files import find_attachments, find_files, make_line_filter, rewrite_archive
 from notifications.monitoring.privacy.holdings import AUTHORS, HOLDINGS, MENTIONS, Holding, find_mentions
 from notifications.monitoring.privacy.person import Person
 from notifications.monitoring.retention import archive
@@ -110,7 +110,7 @@ def _erase(person: Person, by: Any, wait_seconds: float) -> Erasure:
             _delete_notifications(person, holding, using, result, known)
         else:
             _erase_rows(person, holding, result)
-    result.remaining += [*find_files(person), *_list_others(person)]
+    result.remaining += [*find_files(person), *find_attachments(person), *_list_others(person)]
     _record(person, by, result)
     return result
 
@@ -377,4 +377,5 @@ def _record(person: Person, by: Any, result: Erasure) -> None:
 def get_tables() -> list[str]:
     """Return the names of the tables that an erasure changes."""
     found = {holding.model for holding in HOLDINGS} | {model for model, _columns in (*MENTIONS, *AUTHORS)}
-    return sorted(model._meta.db_table for model in found | {Notification, EscalationPolicyStep})
+    history = {model for model in [find_history_model()] if model is not None}
+    return sorted(model._meta.db_table for model in found | history | {Notification, EscalationPolicyStep})

@@ -10,9 +10,10 @@ from notifications import conf
 from notifications.core import clock
 from notifications.delivering import leftovers
 from notifications.exceptions import KlaxonError
-from notifications.models import Acknowledgement, Delivery, LogPersonal, Notification, NotificationLog
+from notifications.models import Acknowledgement, AttachedFile, Delivery, LogPersonal, Notification, NotificationLog
 from notifications.monitoring.privacy.person import Person
 from notifications.monitoring.retention import archive
+from notifications.storage.chunks import iterate_in_chunks
 
 READ_BYTES = 1 << 20
 
@@ -91,6 +92,18 @@ def find_files(person: Person) -> list[str]:
         unlisted = archive.find_unlisted(folder) if folder.is_dir() else []
         found += [f"{path} has no manifest, and may mention the person. Delete the file." for path in unlisted]
     return found
+
+
+def find_attachments(person: Person) -> Iterator[str]:
+    """Yield a sentence for each stored attachment whose bytes mention the person. It reads all attachments."""
+    rows = AttachedFile.objects.using(router.db_for_write(AttachedFile)).order_by("pk")
+    spellings = [text.encode().lower() for text in person.iterate_spellings()]
+    for pk, notification, content in iterate_in_chunks(rows, "pk", "notification", "content", size=1):
+        if any(text in bytes(content).lower() for text in spellings):
+            yield (
+                f"The attachment {pk} of notification {notification}, which others got too, mentions the person. It is "
+                "deleted with the age ATTACHMENTS of NOTIFICATIONS['RETENTION'], or by you."
+            )
 
 
 def _search(folder: Path, person: Person) -> Iterator[Path]:
