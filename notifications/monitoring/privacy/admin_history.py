@@ -24,7 +24,8 @@ def scrub_history(person: Person) -> int:
     model = find_history_model()
     if model is None:
         return 0
-    changed, rows = 0, models.QuerySet(model, using=router.db_for_write(model))
+    changed = 0
+    rows: Any = models.QuerySet(model, using=router.db_for_write(model))
     for entry in find_mentions(person, model, COLUMNS):
         values = {column: person.scrub(getattr(entry, column)) for column in COLUMNS}
         if getattr(entry.content_type, "app_label", "") == "klaxon":
