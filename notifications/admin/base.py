@@ -27,6 +27,15 @@ class StyledAdmin(admin.ModelAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
 
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        # No row can contain this character, and PostgreSQL raises an error for it.
+        if any("\0" in value for value in request.GET.values()):
+            return HttpResponseRedirect(f"{request.path}?e=1")
+        return super().changelist_view(request, extra_context)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        return None if "\0" in object_id else super().get_object(request, object_id, from_field)
+
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **options: Any) -> Any:
         """Refuse to delete more rows at once than a person can check, because all of them are loaded."""
         is_across = request.POST.get("select_across", "0") != "0"
@@ -68,12 +77,6 @@ class LargeTableAdmin(StyledAdmin):
     def get_search_condition(self, term: str) -> Q:
         """Return the condition for one word of the search."""
         raise NotImplementedError
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        if any("\0" in value for value in request.GET.values()):
-            # No row can contain this character, and PostgreSQL raises an error for it.
-            return HttpResponseRedirect(f"{request.path}?e=1")
-        return super().changelist_view(request, extra_context)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         changelist = super().get_changelist_instance(request)

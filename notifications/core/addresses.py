@@ -170,7 +170,11 @@ def _find_host(url: str) -> str:
         return ""
 
 
-EMAIL_IN_TEXT_PATTERN = re.compile(r"""(?:"[^"]+"|[^\s<>"'(),;:@]+)@(?:\[[^\]]+\]|[\w.-]+\w)""")
+# A run of characters is read once and given up as a whole. Otherwise a text without spaces, such as an attachment in
+# base64, takes time that grows with the square of its length.
+EMAIL_IN_TEXT_PATTERN = re.compile(
+    r"""(?:"[^"]++"|(?<![^\s<>"'(),;:@])[^\s<>"'(),;:@]++)@(?:\[[^\]\s]{1,100}+\]|[\w.-]+\w)"""
+)
 PHONE_IN_TEXT_PATTERN = re.compile(r"\+\d{7,15}")
 
 

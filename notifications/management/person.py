@@ -4,6 +4,8 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any
 
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 
 from notifications.management.arguments import get_user, parse_address
@@ -25,7 +27,8 @@ def add_options(parser: ArgumentParser) -> None:
 
 def read_person(options: Mapping[str, Any]) -> Person:
     """
-    :raises CommandError: if the options name nobody, two users, or a user who does not exist.
+    :raises CommandError: if the options name nobody, two users, a user who does not exist, or as a deleted one a user
+        who does.
     """
     if options["user"] and options["deleted_user"]:
         raise CommandError("Give --user or --deleted-user, not both.")
@@ -35,6 +38,19 @@ def read_person(options: Mapping[str, Any]) -> Person:
     if options["user"]:
         user = get_user(options["user"], "--user")
     elif options["deleted_user"]:
-        user = DeletedUser(options["deleted_user"])
+        user = _parse_deleted_user(options["deleted_user"])
     addresses = parse_address(options["address"]).by_kind if options["address"] else ()
     return find_person(user, addresses, options.get("also") or ())
+
+
+def _parse_deleted_user(text: str) -> DeletedUser:
+    model = get_user_model()
+    try:
+        pk = model._meta.pk.to_python(text)
+        is_there = model._base_manager.filter(pk=pk).exists()
+    except (ValueError, OverflowError, ValidationError) as error:
+        raise CommandError(f"--deleted-user: {text!r} cannot be a primary key of a user.") from error
+    if is_there:
+        # The rows of the account say by which names and addresses the person is known.
+        raise CommandError(f"--deleted-user: the account {text!r} exists. Use --user.")
+    return DeletedUser(pk)

@@ -7,6 +7,7 @@ For the setting ``LOGGING``::
 
 import json
 import logging
+import math
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -16,15 +17,17 @@ from notifications.core.addresses import mask_addresses
 CORRELATION = ("correlation_id", "notification_id", "delivery_id", "event", "channel", "provider", "worker")
 """The names of ``extra`` that become keys of their own."""
 SECRET_NAME = re.compile(r"pass(word|wd)|secret|token|api_?key|authorization|cookie|credential|private|\bdsn\b", re.I)
+# The lengths are bounded, so that a long text without spaces is not read again and again.
 SECRET_IN_TEXT = re.compile(
-    r"(?P<name>(?:pass(?:word|wd)|secret|token|api_?key|authorization|cookie)\w*[\"']?\s*[=:]\s*)"
+    r"(?P<name>(?:pass(?:word|wd)|secret|token|api_?key|authorization|cookie)\w{0,40}+[\"']?\s{0,8}+[=:]\s*)"
     r"(?P<value>\"[^\"]*\"|'[^']*'|(?:Bearer|Basic)\s+\S+|[^\s,;&\"'}]+)",
     re.I,
 )
-USER_IN_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^\s/@]+@", re.I)
-QUERY_IN_URL = re.compile(r"(?P<start>[a-z][a-z0-9+.-]*://[^\s?#]+)\?[^\s\"']*", re.I)
+USER_IN_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]{0,30}+://)[^\s/@]{1,500}+@", re.I)
+QUERY_IN_URL = re.compile(r"(?P<start>[a-z][a-z0-9+.-]{0,30}+://[^\s?#]{1,2000}+)\?[^\s\"']*", re.I)
 HIDDEN = "***"
 MAX_DEPTH = 5
+MAX_NUMBER = 2**63
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -32,7 +35,7 @@ class JSONFormatter(logging.Formatter):
     """Writes ``time``, ``level``, ``logger``, ``message``, the correlation ids, ``extra`` and ``exception``.
 
     Addresses are masked, and the values of names such as ``password`` and the queries of URLs are hidden. A value that
-    is not JSON is written as its text.
+    is not JSON is written as its text. No value makes a record get lost: one that has no text is named by its type.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -50,15 +53,24 @@ class JSONFormatter(logging.Formatter):
             found["exception"] = clean_text(self.formatException(record.exc_info))
         elif record.exc_text:
             found["exception"] = clean_text(record.exc_text)
-        return json.dumps(found, ensure_ascii=False, default=lambda value: clean_text(str(value)))
+        if record.stack_info:
+            found["stack"] = clean_text(self.formatStack(record.stack_info))
+        # Halves of surrogate pairs, as in the names of some files, become escapes of JSON.
+        return json.dumps(found, ensure_ascii=False).encode(errors="backslashreplace").decode()
 
 
 def _get_message(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
-    except (TypeError, ValueError):
-        # A wrong call of the logger must not lose the record.
-        return f"{record.msg} {record.args!r}"
+    except Exception:  # noqa: BLE001 - a wrong call of the logger, or an argument without a text, loses no record
+        return f"{_get_text(record.msg)} {_get_text(record.args)}"
+
+
+def _get_text(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - the method of a class of the site may raise anything
+        return f"<{type(value).__name__} without a text>"
 
 
 def clean_text(text: str) -> str:
@@ -72,12 +84,17 @@ def clean_text(text: str) -> str:
 def _clean(value: Any, name: str = "", depth: int = 0) -> Any:
     if name and SECRET_NAME.search(name):
         return HIDDEN
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int) and abs(value) < MAX_NUMBER:
+        return int(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
     if depth >= MAX_DEPTH:
         return HIDDEN
     if isinstance(value, dict):
-        return {clean_text(str(key)): _clean(item, str(key), depth + 1) for key, item in value.items()}
+        texts = [(_get_text(key), item) for key, item in dict.items(value)]
+        return {clean_text(key): _clean(item, key, depth + 1) for key, item in texts}
     if isinstance(value, list | tuple | set | frozenset):
         return [_clean(item, "", depth + 1) for item in value]
-    return clean_text(str(value))
+    return clean_text(_get_text(value))

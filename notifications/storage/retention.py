@@ -179,10 +179,12 @@ def delete_log_keys(engine: Engine, ids: Sequence[int]) -> None:
         cursor.execute(f"DELETE FROM klaxon_notificationlog WHERE id {these}", [keys])  # noqa: S608
 
 
-def find_oldest(model: type[models.Model], using: str, field: str, before: datetime, limit: int) -> list[int]:
-    """Return the keys of old rows among the first ``limit`` rows of a table whose keys are in the order of time.
+def read_rows(
+    model: type[models.Model], using: str, field: str, before: datetime, after: int, limit: int
+) -> list[tuple[int, datetime]]:
+    """Return the keys and times of the next ``limit`` rows after a key, of a table whose keys are in the order of time.
 
-    It reads no more than these, because the table has no index of the time.
+    It reads no more than these, because the table has no index of the time. If none of them is old, the list is empty.
     """
-    rows = model._base_manager.using(using).order_by("pk").values_list("pk", field)[:limit]
-    return [pk for pk, time in rows if time < before]
+    rows = list(model._base_manager.using(using).filter(pk__gt=after).order_by("pk").values_list("pk", field)[:limit])
+    return rows if any(time < before for _pk, time in rows) else []

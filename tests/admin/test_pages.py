@@ -296,3 +296,10 @@ def test_a_bucket_is_found_by_its_key(boss: Client, cluster: Cluster) -> None:
     create_rows_of_every_model(3, cluster)
     bucket = Bucket.objects.last()
     assert [row.pk for row in boss.get(list_url(Bucket, q=bucket.key)).context["cl"].result_list] == [bucket.pk]
+
+
+@pytest.mark.parametrize("model", [Pause, Circuit, Heartbeat])
+def test_a_key_that_no_row_can_have_is_not_found(boss: Client, model: Any) -> None:
+    for page in ("change", "history", "delete"):
+        assert boss.get(page_url(model, "\0", page)).status_code in (302, 403, 404)
+    assert boss.get(list_url(model, pk="\0")).status_code == 302

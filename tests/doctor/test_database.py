@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, connection, transaction
 
 from notifications.core import clock
@@ -231,3 +232,14 @@ def test_only_what_needs_the_database_waits_for_it():
         "mail",
         "templates",
     }
+
+
+@pytest.mark.django_db
+def test_settings_of_the_database_without_a_name_stop_nothing(monkeypatch):
+    def fail(self):
+        raise ImproperlyConfigured("Please supply the NAME.")
+
+    monkeypatch.setattr(doctor_site.Site, "_connect", fail)
+    found = find_faults("database", "queue")
+    assert "Please supply the NAME." in found["database"]["detail"]
+    assert found["queue"]["status"] == "not checked"

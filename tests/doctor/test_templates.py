@@ -73,3 +73,9 @@ def test_a_transform_that_finds_no_row_is_a_warning(find):
 def test_a_syntax_error_of_a_part_that_is_not_required_is_an_error(find):
     [fault] = find({"log.txt": "x", **EMAIL, "email.html": "{% if %}"})
     assert "TemplateSyntaxError" in fault["detail"] or "cannot be read" in fault["detail"]
+
+
+def test_a_missing_setting_is_a_warning_that_does_not_blame_the_template(settings):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "BASE_URL": ""}
+    [fault] = [one for one in list_faults("templates") if one["name"] == "template magic_link/email"]
+    assert (fault["status"], "correct the setting" in fault["remedy"]) == ("warning", True)

@@ -10,7 +10,8 @@ from django.db import connections
 from notifications.channels import BaseChannel
 from notifications.models import Delivery
 from notifications.outcomes import Receipt, Verdict
-from tests.doctor.diagnosing import run
+from tests.doctor.diagnosing import diagnose, run
+from tests.doctor.test_ten_breaks import execute
 from tests.factories import UserFactory
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.one_database]
@@ -142,3 +143,21 @@ def test_the_doctor_sends_it_too(use, worker):
     code, output = run("--only", "database", "--send-test", "contact@example.org")
     assert code == 0, output
     assert "Test message\n[ok] test message by sms" in output
+
+
+@pytest.mark.parametrize("recipient", ["nobody", "fax=1"])
+def test_a_wrong_recipient_is_one_result_of_the_doctor(use, recipient):
+    code, results = diagnose("database", options=["--send-test", recipient])
+    assert (code, results[0]["status"]) == (1, "ok")
+    assert results[1]["examination"] == "test"
+    assert results[1]["detail"].startswith("Nothing was sent. --")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_a_table_the_test_message_is_not_checked(use):
+    execute("ALTER TABLE klaxon_delivery RENAME TO klaxon_gone")
+    try:
+        _code, results = diagnose("database", options=["--send-test", "contact@example.org"])
+    finally:
+        execute("ALTER TABLE klaxon_gone RENAME TO klaxon_delivery")
+    assert (results[1]["examination"], results[1]["status"]) == ("test", "not checked")

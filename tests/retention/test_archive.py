@@ -11,8 +11,10 @@ from notifications import checks
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.manager import NotificationManager
 from notifications.models import Delivery, Notification, NotificationLog
+from notifications.monitoring.privacy import erase
+from notifications.monitoring.retention import archive as archive_module
 from notifications.monitoring.retention import write_archive
-from notifications.monitoring.retention.archive import Ranges, Writer, hash_file
+from notifications.monitoring.retention.archive import Ranges, Writer, hash_file, locked
 from notifications.testing import travelling
 from tests.factories import UserFactory
 from tests.shop.notification_events import ShopEvents
@@ -51,7 +53,9 @@ def read(folder):
 
 
 def test_a_purge_deletes_only_what_is_archived(time, folder):
-    with pytest.raises(CommandError, match="not archived: notifications and deliveries 2, log rows 3") as kept:
+    with pytest.raises(
+        CommandError, match="not archived: notifications and deliveries 2, dead letters 1, log rows 3"
+    ) as kept:
         purge()
     assert kept.value.returncode == 3
     assert (Notification.objects.count(), Delivery.objects.count()) == (3, 3)
@@ -104,7 +108,73 @@ def test_an_interrupted_run_leaves_nothing_and_a_later_one_removes_its_parts(tim
     monkeypatch.setattr(write_archive, "_write_dead_letters", fail)
     with pytest.raises(CommandError, match="No space left"):
         archive()
-    assert list(folder.iterdir()) == []
+    assert [path.name for path in folder.iterdir()] == ["archive.lock"]
+
+
+def test_only_one_process_changes_the_archive(time, folder):
+    with locked(folder):
+        for command in (["archive_notifications"], ["erase_person", "--address", "email=a@example.org", "--yes"]):
+            with pytest.raises(CommandError, match="Another process, such as archive_notifications"):
+                call_command(*command)
+    assert not list(folder.glob("klaxon-*"))
+    archive()
+    assert list(folder.glob("klaxon-*"))
+
+
+def test_during_an_erasure_nothing_is_archived(time, folder, monkeypatch):
+    monkeypatch.setattr(erase, "_scrub_encrypted", lambda *args: archive())
+    with pytest.raises(CommandError, match="Another process"):
+        call_command("erase_person", "--address", "email=a@example.org", "--yes", "--vacuum", "none")
+
+
+def test_dead_letters_that_are_not_archived_are_reported(time, folder, settings):
+    ages = {"NOTIFICATIONS": None, "ATTACHMENTS": None, "LOG": None}
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "RETENTION": {**ages, "ARCHIVE_DIR": str(folder)}}
+    with pytest.raises(CommandError, match="not archived: dead letters 1. Run") as kept:
+        purge()
+    assert kept.value.returncode == 3
+
+
+def test_what_became_old_since_the_last_archive_is_not_reported(time, folder, settings):
+    for _ in range(2):
+        archive()
+        purge()
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "RETENTION": {"LOG": 30, "ARCHIVE_DIR": str(folder)}}
+    NotificationManager.send(ShopEvents.NEWSLETTER, UserFactory())
+    Dispatcher().run_until_idle()
+    time.forward(days=31)
+    purge()
+    assert NotificationLog.objects.exists()
+    time.forward(days=2)
+    with pytest.raises(CommandError, match="not archived: notifications and deliveries 1, log rows 1"):
+        purge()
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"file": "x"}', '{"file": "x", "ranges": []}', '{"file": 1, "ranges": {}}']
+)
+def test_a_manifest_in_another_form_is_damaged(time, folder, text):
+    (folder / "klaxon-1.json").write_text(text)
+    for command in (archive, purge):
+        with pytest.raises(CommandError, match="klaxon-1.json cannot be read"):
+            command()
+
+
+def test_a_manifest_that_is_replaced_while_it_is_read_is_read_again(time, folder, monkeypatch):
+    archive()
+    [path] = folder.glob("*.json")
+    whole = path.read_text()
+    [data] = folder.glob("*.gz")
+    path.write_text(whole.replace(data.name, "gone.jsonl.gz"))
+    parse = archive_module._parse_manifest
+
+    def replace(path):
+        found = parse(path)
+        path.write_text(whole)
+        return found
+
+    monkeypatch.setattr(archive_module, "_parse_manifest", replace)
+    assert archive_module.read_manifest(path)["file"] == data.name
 
 
 def test_a_file_without_a_manifest_does_not_count(time, folder):

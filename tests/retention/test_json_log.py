@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 
 import pytest
 
@@ -80,3 +81,44 @@ def test_what_goes_wrong_with_a_delivery_names_its_ids(caplog, settings):
     [line] = [line for line in lines if line["message"].startswith("Delivery")]
     ids = (line["delivery_id"], line["correlation_id"], line["event"], line["channel"])
     assert ids == (delivery.pk, str(delivery.notification.correlation_id), "shop_newsletter", "email")
+
+
+class Wordless:
+    def __str__(self):
+        raise RuntimeError("It has no text.")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"value": Wordless()}, {"extra": {"value": "<Wordless without a text>"}}),
+        ({"value": float("nan")}, {"extra": {"value": "nan"}}),
+        ({"value": 10**5000}, {"extra": {"value": "<int without a text>"}}),
+        ({"value": "\udcff"}, {"extra": {"value": "\udcff"}}),
+        ({"stack_info": "Stack of ada@example.com"}, {"stack": "Stack of a***@example.com"}),
+    ],
+)
+def test_no_value_makes_a_record_get_lost_or_unreadable(values, expected):
+    def refuse(constant):
+        raise ValueError(constant)
+
+    record = logging.makeLogRecord({"msg": "x", **values})
+    line = JSONFormatter().format(record).encode("utf-8")
+    assert json.loads(line, parse_constant=refuse).items() >= expected.items()
+
+
+@pytest.mark.parametrize(
+    ("message", "args"), [("%s", (Wordless(),)), ("%(absent)s", ({"here": "ada@example.com"},)), (Wordless(), ())]
+)
+def test_a_wrong_call_of_the_logger_loses_no_record(message, args):
+    assert "ada@" not in write(message, *args)["message"]
+
+
+@pytest.mark.one_database
+@pytest.mark.parametrize("part", ["a", "token", "x://", '"a', "a@[", "password ", "a@a."])
+def test_a_long_text_without_spaces_takes_little_time(part):
+    began = time.process_time()
+    write(part * (80_000 // len(part)))
+    assert time.process_time() - began < 2

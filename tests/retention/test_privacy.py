@@ -8,16 +8,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from django.apps import apps
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from notifications.context import decrypt_context, encrypt_context
 from notifications.core import clock
 from notifications.core.addresses import hash_address
 from notifications.delivering.dispatcher import Dispatcher
 from notifications.manager import NotificationManager
 from notifications.models import (
     Acknowledgement,
+    AddressConfirmation,
+    AttachedFile,
     Cluster,
     Delivery,
     Device,
@@ -30,11 +36,14 @@ from notifications.models import (
     Mute,
     Notification,
     NotificationLog,
+    Pause,
     PreferenceChange,
     PushSubscription,
     Rota,
     RotaLayer,
     RotaMember,
+    StaffTemplate,
+    StaffTemplateVersion,
     Suppression,
     TopicSubscription,
     TrackedLink,
@@ -43,6 +52,9 @@ from notifications.models import (
     WebhookAttempt,
     WebhookEndpoint,
 )
+from notifications.monitoring.privacy import erase as erase_module
+from notifications.monitoring.privacy import export as export_module
+from notifications.monitoring.privacy.holdings import AUTHORS, HOLDINGS
 from notifications.recipients import Address
 from notifications.testing import travelling
 from tests.factories import UserFactory
@@ -94,6 +106,9 @@ def fill(person, other, now):
     layer = RotaLayer.objects.create(rota=rota, starts_on=now.date(), hand_over="08:00")
     RotaMember.objects.create(layer=layer, user=person, order=1)
     endpoint = WebhookEndpoint.objects.create(cluster=cluster, url="https://x.example", owner=person, created_at=now)
+    template = StaffTemplate.objects.create(event="order_shipped", channel="email", language="")
+    StaffTemplateVersion.objects.create(template=template, number=1, author=person, text=f"Ask {NAME}.", comment=LOGIN)
+    Pause.objects.create(channel="email", note=f"until {NAME} is back", since=now)
     WebhookAttempt.objects.create(endpoint=endpoint, at=now, request_body=json.dumps({"name": NAME, "to": EMAIL}))
     return waiting
 
@@ -137,6 +152,7 @@ def test_an_erasure_leaves_nothing_of_the_person_and_everything_of_others(capsys
     assert shared.context["order_number"] == "for [erased]"
     assert InboxItem.objects.get(recipient=other).body == "[erased] has ordered"
     # The chain goes on with the others, and the address stays suppressed.
+    assert StaffTemplateVersion.objects.get().author is None
     run = EscalationRun.objects.get()
     assert [page[3] for page in run.pages] == [["role:Office"], []]
     assert EscalationPolicyStep.objects.get().targets == "role:Office"
@@ -148,6 +164,132 @@ def test_an_erasure_leaves_nothing_of_the_person_and_everything_of_others(capsys
     erase("--user", LOGIN, "--vacuum", "none")
     assert "Erased: log" not in capsys.readouterr().out
     assert PreferenceChange.objects.filter(table="person").count() == 2
+
+
+@pytest.mark.one_database
+def test_each_column_that_refers_to_a_user_is_exported_and_erased():
+    owned = {holding.model for holding in HOLDINGS}
+    for model in apps.get_app_config("klaxon").get_models():
+        for item in model._meta.local_fields:
+            if item.related_model is User:
+                assert model in owned or (model, item.name) in AUTHORS, f"{model.__name__}.{item.name}"
+
+
+@pytest.mark.django_db
+def test_rows_of_an_account_with_the_same_address_are_its_own(settings, tmp_path, capsys):
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "RETENTION": {"ARCHIVE_DIR": str(archive)}}
+    person, other = make_person(), UserFactory(email=EMAIL.upper())
+    with travelling(START) as time:
+        secret = {"order_number": "for the other one", "eta": None}
+        NotificationManager.send(ShopEvents.ORDER_SHIPPED, other, context=secret)
+        NotificationManager.send(ShopEvents.ORDER_SHIPPED, [person, other], context=ORDER)
+        Delivery.objects.filter(recipient=other).exclude(address="").update(
+            address=EMAIL, address_hash=hash_address(EMAIL)
+        )
+        Dispatcher().run_until_idle()
+        UserSettings.objects.create(user=other, cluster=Cluster.objects.default(), addresses={"email": EMAIL})
+        NotificationManager.send(ShopEvents.NEWSLETTER, other, send_at=time.time + timedelta(days=200))
+        time.forward(days=120)
+        call_command("archive_notifications")
+        before = Delivery.objects.filter(recipient=other).order_by("pk").values_list("pk", "state", "address")
+        before = list(before)
+        assert any(state == "held" for _pk, state, _address in before)
+        path = tmp_path / "person.json"
+        call_command("export_person", "--user", LOGIN, "--output", str(path))
+        assert "for the other one" not in path.read_text("utf-8")
+        with pytest.raises(SystemExit) as ended:
+            erase("--user", LOGIN, "--vacuum", "none")
+        call_command("archive_notifications", "--verify")
+    assert ended.value.code == 4
+    assert f"The account u:{other.pk} has an address of the person too" in capsys.readouterr().err
+    left = Delivery.objects.filter(recipient=other).order_by("pk").values_list("pk", "state", "address")
+    assert list(left) == before
+    assert not Delivery.objects.filter(recipient=person).exists()
+    lines = [json.loads(line) for line in read_archive(archive).splitlines()]
+    rows = [line["row"] for line in lines if line["table"] == "klaxon.delivery"]
+    assert {row["recipient_id"] for row in rows} == {other.pk}
+    assert EMAIL in {row["address"] for row in rows}
+
+
+@pytest.mark.django_db
+def test_attachments_that_others_got_too_are_named(capsys):
+    person, other = make_person(), UserFactory()
+    for users, content in (([person], NAME), ([person, other], f"Dear {NAME.upper()}"), ([other], "nobody")):
+        files = [("a.txt", content.encode(), "text/plain")]
+        NotificationManager.send(ShopEvents.ORDER_SHIPPED, users, context=ORDER, attachments=files)
+    with pytest.raises(SystemExit) as ended:
+        erase("--user", LOGIN, "--vacuum", "none")
+    assert ended.value.code == 4
+    [sentence] = capsys.readouterr().err.splitlines()
+    shared = AttachedFile.objects.order_by("pk").first()
+    assert sentence.startswith(f"The attachment {shared.pk} of notification {shared.notification_id}, which others")
+
+
+@pytest.mark.django_db
+def test_names_are_found_in_any_case():
+    make_person()
+    for text in (NAME.upper(), NAME.lower(), EMAIL.upper()):
+        context = {"order_number": f"for {text}", "eta": None}
+        NotificationManager.send(ShopEvents.ORDER_SHIPPED, UserFactory(), context=context)
+    erase("--user", LOGIN, "--vacuum", "none")
+    assert {row["order_number"] for row in Notification.objects.values_list("context", flat=True)} == {"for [erased]"}
+
+
+@pytest.mark.django_db
+def test_the_history_of_the_admin_does_not_name_the_person():
+    person, other = make_person(), UserFactory()
+    mute = Mute.objects.create(user=person, cluster=Cluster.objects.default(), kind="event", value="shop_newsletter")
+    for row in (mute, person):
+        LogEntry.objects.create(
+            user=other,
+            content_type=ContentType.objects.get_for_model(row),
+            object_id=row.pk,
+            object_repr=f"{LOGIN} and more",
+            action_flag=CHANGE,
+        )
+    erase("--user", LOGIN, "--vacuum", "none")
+    # The history of the account is the site's, as the account is.
+    assert sorted(LogEntry.objects.values_list("object_repr", flat=True)) == ["[erased] and more", f"{LOGIN} and more"]
+
+
+@pytest.mark.django_db
+def test_an_address_that_was_not_confirmed_is_somebody_elses(tmp_path):
+    person, now = make_person(), clock.now()
+    NotificationManager.send(ShopEvents.ORDER_SHIPPED, Address(email="other@example.org"), context=ORDER)
+    AddressConfirmation.objects.create(
+        user=person,
+        cluster=Cluster.objects.default(),
+        channel="email",
+        address="other@example.org",
+        requested_at=now,
+    )
+    path = tmp_path / "person.json"
+    call_command("export_person", "--user", LOGIN, "--output", str(path))
+    assert json.loads(path.read_text("utf-8"))["notifications"] == []
+    erase("--user", LOGIN, "--vacuum", "none")
+    assert Delivery.objects.get().address == "other@example.org"
+    assert not AddressConfirmation.objects.exists()
+
+
+@pytest.mark.django_db
+def test_what_is_sent_during_the_erasure_is_reported(monkeypatch, capsys):
+    person = make_person()
+    NotificationManager.send(ShopEvents.NEWSLETTER, person)
+
+    def send(*args):
+        NotificationManager.send(ShopEvents.NEWSLETTER, [person])
+        NotificationManager.send(ShopEvents.NEWSLETTER, [person])
+        Delivery.objects.filter(pk=Delivery.objects.latest("pk").pk).update(state="sending")
+
+    monkeypatch.setattr(erase_module, "_scrub_encrypted", send)
+    with pytest.raises(SystemExit) as ended:
+        erase("--user", LOGIN, "--vacuum", "none")
+    assert ended.value.code == 4
+    assert "Something was sent to the person during the erasure." in capsys.readouterr().err
+    # Its worker still needs its row.
+    assert Delivery.objects.get().state == "sending"
 
 
 @pytest.mark.django_db
@@ -199,6 +341,48 @@ def test_encrypted_contents_are_erased_and_exported(settings, tmp_path):
 
 
 @pytest.mark.django_db
+def test_encrypted_contexts_of_the_archive_are_erased(settings, tmp_path):
+    pytest.importorskip("cryptography")
+    from cryptography.fernet import Fernet
+
+    settings.NOTIFICATIONS = {
+        **settings.NOTIFICATIONS,
+        "ENCRYPTION_KEYS": [Fernet.generate_key().decode()],
+        "RETENTION": {"ARCHIVE_DIR": str(tmp_path)},
+    }
+    person, other = make_person(), UserFactory()
+    with travelling(START) as time:
+        sent = NotificationManager.send(ShopEvents.ORDER_SHIPPED, [person, other], context=ORDER)
+        Notification.objects.filter(pk=sent.notification_id).update(context=encrypt_context(ORDER))
+        Delivery.objects.update(state="sent", settled_at=time.time)
+        time.forward(days=40)
+        call_command("archive_notifications")
+        erase("--user", LOGIN, "--vacuum", "none")
+    lines = [json.loads(line) for line in read_archive(tmp_path).splitlines()]
+    [context] = [line["row"]["context"] for line in lines if line["table"] == "klaxon.notification"]
+    assert decrypt_context(context)["order_number"] == "for [erased]"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["person.zip", "person.json"])
+def test_an_export_can_be_read_by_its_owner_only_and_is_whole_or_absent(name, tmp_path, monkeypatch):
+    make_person()
+    path = tmp_path / name
+
+    def fail(person):
+        raise OSError("No space left on device")
+        yield
+
+    with monkeypatch.context() as patch:
+        patch.setattr(export_module, "_iterate_notifications", fail)
+        with pytest.raises(CommandError, match="No space left"):
+            call_command("export_person", "--user", LOGIN, "--output", str(path))
+    assert not path.exists()
+    call_command("export_person", "--user", LOGIN, "--output", str(path))
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.django_db
 def test_an_export_contains_what_is_held_and_no_secrets(tmp_path, capsys):
     person, other = make_person(), UserFactory()
     with travelling(START) as time:
@@ -212,6 +396,8 @@ def test_an_export_contains_what_is_held_and_no_secrets(tmp_path, capsys):
     for name in ("delivery", "inboxitem", "usersettings", "mute", "device", "escalationentry", "notificationlog"):
         assert tables[f"{name}.jsonl"], name
     assert "auth" not in json.loads(tables["pushsubscription.jsonl"])
+    assert "targets" not in tables["escalationentry.jsonl"]
+    assert '"staff' in tables["actions.jsonl"]
     assert other.email not in "".join(tables.values())
     with pytest.raises(CommandError, match="exists. Name a new file"):
         call_command("export_person", "--user", LOGIN, "--output", str(path))
@@ -223,6 +409,8 @@ def test_an_export_contains_what_is_held_and_no_secrets(tmp_path, capsys):
     [
         ([], "Say who it is"),
         (["--user", "nobody"], "--user: there is no user 'nobody'"),
+        (["--user", " "], "--user: there is no user ' '"),
+        (["--deleted-user", "x"], "--deleted-user: 'x' cannot be a primary key of a user"),
         (["--user", "1", "--deleted-user", "1"], "not both"),
         (["--address", "ada"], "--address requires a kind"),
     ],
@@ -232,6 +420,13 @@ def test_options_that_name_nobody_are_errors(arguments, sentence, tmp_path):
         with pytest.raises(CommandError) as error:
             call_command(*command, *arguments)
         assert str(error.value).startswith(sentence) or sentence in str(error.value)
+
+
+@pytest.mark.django_db
+def test_an_account_that_exists_is_not_a_deleted_one():
+    person = make_person()
+    with pytest.raises(CommandError, match="exists. Use --user"):
+        erase("--deleted-user", str(person.pk))
 
 
 @pytest.mark.django_db
@@ -246,7 +441,7 @@ def test_files_that_mention_the_person_are_named(settings, tmp_path, capsys):
     make_person()
     spool = tmp_path / "spool"
     spool.mkdir()
-    (spool / "sends.spool").write_text(json.dumps({"send": {"addresses": [{"email": EMAIL}]}}))
+    (spool / "sends.spool").write_text(json.dumps({"send": {"addresses": [{"email": EMAIL.upper()}]}}))
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "SPOOL_DIR": str(spool)}
     with pytest.raises(SystemExit) as ended:
         erase("--user", LOGIN, "--vacuum", "none")

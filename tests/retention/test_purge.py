@@ -185,6 +185,34 @@ def test_each_age_is_a_setting_and_none_keeps_for_ever(time, settings):
     assert InboxFeed.objects.get(user=user).revision > revision
 
 
+def test_a_snoozed_item_stays_until_its_time_and_keeps_no_other_one(time, settings):
+    settings.NOTIFICATIONS = {"RETENTION": {"INBOX": 2}}
+    for _ in range(12):
+        send(ShopEvents.ORDER_SHIPPED, UserFactory(), context={"order_number": "7", "eta": None})
+    Dispatcher().run_until_idle()
+    kept = set(InboxItem.objects.order_by("pk").values_list("pk", flat=True)[:11])
+    InboxItem.objects.filter(pk__in=kept).update(snoozed_until=time.time + timedelta(days=9))
+    time.forward(days=3)
+    run(arguments=["--batch", "5"])
+    assert set(InboxItem.objects.values_list("pk", flat=True)) == kept
+    time.forward(days=7)
+    run(arguments=["--batch", "5"])
+    assert not InboxItem.objects.exists()
+
+
+def test_the_history_of_a_long_escalation_keeps_no_other_one(time):
+    values = {"event": "x", "pages": [], "repeat_every": timedelta(1), "base_at": time.time, "started_at": time.time}
+    long, over = (
+        EscalationRun.objects.create(notification_id=send(), due_at=due_at, state=state, **values)
+        for due_at, state in ((time.time, "active"), (None, "resolved"))
+    )
+    for run_row in [long] * 11 + [over]:
+        EscalationEntry.objects.create(run=run_row, at=time.time, kind="started")
+    time.forward(days=100)
+    run(arguments=["--batch", "5"])
+    assert set(EscalationEntry.objects.values_list("run", flat=True)) == {long.pk}
+
+
 def test_attachments_can_go_before_their_notification(time, settings):
     settings.NOTIFICATIONS = {"RETENTION": {"ATTACHMENTS": 2}}
     pk = send(attachments=[("a.txt", b"content", "text/plain")])

@@ -14,6 +14,7 @@ from notifications.management.progress import Progress
 from notifications.models import Delivery
 from notifications.monitoring.retention.archive import (
     SETTING,
+    ArchiveBusy,
     ArchiveDamaged,
     find_fault,
     get_folder,
@@ -47,7 +48,7 @@ class Command(DatabaseCommand):
                 self.verify()
             else:
                 self.write()
-        except (ArchiveDamaged, OSError) as error:
+        except (ArchiveBusy, ArchiveDamaged, OSError) as error:
             raise CommandError(str(error)) from error
 
     def write(self) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from argparse import ArgumentParser
+from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -14,7 +15,13 @@ from notifications.management.person import add_options, read_person
 from notifications.models import Delivery
 from notifications.monitoring.privacy.erase import Erasure, StillSending, erase, get_tables, preview
 from notifications.monitoring.privacy.person import Person
-from notifications.monitoring.retention.archive import ArchiveDamaged
+from notifications.monitoring.retention.archive import (
+    SETTING,
+    ArchiveBusy,
+    ArchiveDamaged,
+    find_fault,
+    get_folder,
+)
 from notifications.monitoring.retention.purge import describe
 from notifications.storage.engine import get_engine
 
@@ -53,22 +60,39 @@ class Command(DatabaseCommand):
 
     @read_from_primary()
     def handle(self, *args: Any, **options: Any) -> None:
+        if not options["wait"] >= 0:
+            raise CommandError("--wait must be a number of seconds, 0 or more.")
         person = read_person(options)
         by = get_user(options["by"], "--by") if options["by"] else None
-        try:
-            if options["dry_run"]:
-                self.print_result("Would be erased", preview(person))
-                return
-            if not options["yes"]:
-                self.confirm(person)
-            result = erase(person, by, options["wait"])
-        except StillSending as error:
-            raise CommandError(str(error), returncode=STILL_SENDING) from error
-        except ArchiveDamaged as error:
-            raise CommandError(f"{error} Nothing but waiting deliveries was changed.") from error
+        if get_folder() is not None and (fault := find_fault()):
+            raise CommandError(f"The archive cannot be used. {fault} Change {SETTING}, or the folder.")
+        if options["dry_run"]:
+            self.print_result("Would be erased", self.run(lambda: preview(person)))
+            return
+        if not options["yes"]:
+            self.confirm(person)
+        result = self.run(lambda: erase(person, by, options["wait"]))
         if options["vacuum"] != "none":
             self.vacuum(result, options["vacuum"] == "full")
         self.print_result("Erased", result)
+
+    def run(self, function: Callable[[], Erasure]) -> Erasure:
+        """
+        :raises CommandError: if the function cannot do its work, with what was changed.
+        """
+        try:
+            return function()
+        except StillSending as error:
+            raise CommandError(str(error), returncode=STILL_SENDING) from error
+        except ArchiveBusy as error:
+            raise CommandError(f"{error} Nothing was changed.") from error
+        except ArchiveDamaged as error:
+            raise CommandError(f"{error} Nothing but waiting deliveries was changed.") from error
+        except OSError as error:
+            raise CommandError(
+                f"A file of the archive cannot be written: {error}. Only waiting deliveries and other files of the "
+                "archive were changed. Run the command again."
+            ) from error
 
     def confirm(self, person: Person) -> None:
         """

@@ -4,6 +4,7 @@ import json
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -63,7 +64,7 @@ class Command(BaseCommand):
         if options["list"]:
             self.stdout.write("\n".join(f"{one.name} ({one.area})" for one in examinations))
             return
-        if options["timeout"] <= 0:
+        if not options["timeout"] > 0:
             raise CommandError("--timeout must be a number of seconds above 0.")
         site = Site(seconds=options["timeout"], nameserver=options["nameserver"])
         report = Report(list(self._examine(site, select(examinations, options["only"]), options)))
@@ -90,11 +91,11 @@ class Command(BaseCommand):
 
 
 def _run(site: Site, examinations: list[Examination], recipient: str | None) -> Iterator[tuple[str, str, Diagnosis]]:
-    for examination in examinations:
+    # The test message is an examination too, so its errors are results, and the others are shown.
+    test = [Examination("test", TEST_AREA, partial(send_test, recipient), needs_database=True)] if recipient else []
+    for examination in (*examinations, *test):
         for diagnosis in run(examination, site):
             yield examination.name, examination.area, diagnosis
-    for diagnosis in send_test(recipient, site) if recipient else ():
-        yield "test", TEST_AREA, diagnosis
 
 
 def select(examinations: list[Examination], names: list[str]) -> list[Examination]:
@@ -109,15 +110,12 @@ def select(examinations: list[Examination], names: list[str]) -> list[Examinatio
     return [examination for examination in examinations if not names or examination.name in names]
 
 
-def send_test(text: str, site: Site) -> list[Diagnosis]:
-    """Send a test message on all channels of a recipient, and wait for the answers of the providers.
-
-    :raises CommandError: if there is no such recipient.
-    """
-    if site.database_fault:
-        detail = f"It cannot be queued, because the database cannot be used: {site.database_fault}"
-        return [Diagnosis(Status.UNCHECKED, "test message", detail, "See the result of `database`.")]
+def send_test(text: str, site: Site) -> Iterator[Diagnosis]:
+    """Send a test message on all channels of a recipient, and wait for the answers of the providers."""
     try:
-        return list(start_trial(arguments.parse_recipient(text, "--send-test")).wait(site.seconds))
-    except KlaxonError as error:
-        raise CommandError(f"--send-test: {error}") from error
+        trial = start_trial(arguments.parse_recipient(text, "--send-test"))
+    except (CommandError, KlaxonError) as error:
+        detail = f"Nothing was sent. {error}"
+        yield Diagnosis(Status.ERROR, "test message", detail, "Correct --send-test, or the user.")
+    else:
+        yield from trial.wait(site.seconds)

@@ -40,7 +40,7 @@ class Command(DatabaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["wait"] < 0:
+        if not options["wait"] >= 0:
             raise CommandError("--wait must be a number of seconds, 0 or more.")
         recipient = arguments.parse_recipient(options["recipient"], "The recipient")
         cluster = None if options["cluster"] is None else arguments.get_cluster(options["cluster"])

@@ -5,6 +5,7 @@ from datetime import datetime
 from functools import cached_property
 
 from django.core.checks import CheckMessage, run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.db import Error, router
 
 from notifications.core import clock
@@ -44,7 +45,7 @@ class Site:
             call_within(DATABASE_SECONDS, self._connect)
         except TookTooLong:
             return f"It did not answer within {DATABASE_SECONDS:g} seconds."
-        except Error as error:
+        except (Error, ImproperlyConfigured) as error:
             return " ".join(str(error).split()) or type(error).__name__
         return ""
 

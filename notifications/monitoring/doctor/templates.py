@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import Error
 from django.template import Engine, TemplateDoesNotExist, TemplateSyntaxError
 
@@ -151,6 +152,10 @@ def _make_sample_delivery(event: NotificationEvent, channel: str, cluster: Any) 
 def _report(event: NotificationEvent, channel: str, fault: str, languages: Sequence[str]) -> Diagnosis:
     detail = f"The event {event.name!r} cannot be rendered for {channel!r} in {', '.join(languages)}. {fault}"
     name = f"template {event.name}/{channel}"
+    if fault.startswith(f"{ImproperlyConfigured.__name__}:"):
+        # Such as the address of the site, which only sites with links need.
+        remedy = "If the site sends this event, correct the setting. The templates are not the cause."
+        return Diagnosis(Status.WARNING, name, detail, remedy)
     if event.transform_for(channel):
         # It may look up rows that no invented value names.
         remedy = "If its transform needs values that exist, ignore this. Otherwise correct it or the template."

@@ -8,16 +8,19 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.db import models, router, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from notifications import conf
-from notifications.context import decrypt_context, encrypt_context, is_encrypted
+from notifications.context import is_encrypted
 from notifications.core import clock
-from notifications.exceptions import DecryptionFailed, KlaxonError
+from notifications.core.addresses import user_key
+from notifications.exceptions import KlaxonError
 from notifications.models import (
     Acknowledgement,
     AttachedFile,
@@ -37,7 +40,8 @@ from notifications.models import (
     allow_log_changes,
 )
 from notifications.models.append_only import AppendOnly
-from notifications.monitoring.privacy.files import find_files, make_line_filter, rewrite_archive
+from notifications.monitoring.privacy.admin_history import find_history_model, scrub_history
+from notifications.monitoring.privacy.files import find_attachments, find_files, make_line_filter, rewrite_archive
 from notifications.monitoring.privacy.holdings import AUTHORS, HOLDINGS, MENTIONS, Holding, find_mentions
 from notifications.monitoring.privacy.person import Person
 from notifications.monitoring.retention import archive
@@ -55,6 +59,7 @@ KEPT = (NotificationLog, Suppression, EscalationEntry)
 """Tables whose rows stay without what identifies the person."""
 DELETED_MENTIONS = (TrackedLink, IdempotentRequest, LiveMessage)
 """Tables whose rows are deleted if they mention the person, because they are of no use without the text."""
+IN_PROGRESS = (DeliveryState.CLAIMED, DeliveryState.SENDING)
 LAST = (Delivery, UserSettings)
 """Tables that the names and addresses come from."""
 
@@ -81,22 +86,31 @@ def erase(person: Person, by: Any = None, wait_seconds: float = 30.0) -> Erasure
     :param by: the user who does it, for the record.
     :param wait_seconds: how long to wait for deliveries that are being sent.
     :raises StillSending: if one is still being sent then. Nothing but waiting deliveries has been changed.
+    :raises ArchiveBusy: if another process is writing the archive. Nothing has been changed.
     :raises ArchiveDamaged: if a file of the archive cannot be read. The database is changed only afterwards.
     """
+    folder = archive.get_folder()
+    # Until the end. Otherwise rows that are not erased yet could be archived in the meantime.
+    with archive.locked(folder) if folder is not None else nullcontext():
+        return _erase(person, by, wait_seconds)
+
+
+def _erase(person: Person, by: Any, wait_seconds: float) -> Erasure:
     result, using = Erasure(), router.db_for_write(Delivery)
     get_engine(using).overwrite_deleted()
-    _cancel(person, using, result, wait_seconds)
-    result.counts["lines of the archive"] += rewrite_archive(person)
+    known = _cancel(person, using, result, wait_seconds)
+    result.counts["lines of the archive"] += rewrite_archive(person, partial(_remain, result))
     _scrub_mentions(person, result)
+    result.counts["entries of the admin's history"] += scrub_history(person)
     _scrub_encrypted(person, using, result)
     _remove_targets(person, result)
     _forget_author(person, result)
     for holding in sorted(HOLDINGS, key=lambda one: (one.model in LAST, one.model is UserSettings)):
         if holding.model is Delivery:
-            _delete_notifications(person, holding, using, result)
+            _delete_notifications(person, holding, using, result, known)
         else:
             _erase_rows(person, holding, result)
-    result.remaining += find_files(person)
+    result.remaining += [*find_files(person), *find_attachments(person), *_list_others(person)]
     _record(person, by, result)
     return result
 
@@ -115,12 +129,17 @@ def preview(person: Person) -> Erasure:
         for path in archive.list_manifests(folder):
             lines = archive.read_lines(folder / archive.read_manifest(path)["file"])
             result.counts["lines of the archive"] += sum(change(line) != line for line in lines)
-    result.remaining += find_files(person)
+    result.remaining += [*find_files(person), *_list_others(person)]
     return result
 
 
-def _cancel(person: Person, using: str, result: Erasure, wait_seconds: float) -> None:
-    """Cancel all deliveries that are not sent yet, and wait for those that are being sent."""
+def _list_others(person: Person) -> Iterator[str]:
+    for pk in person.others:
+        yield f"The account {user_key(pk)} has an address of the person too, so that address and its rows stay."
+
+
+def _cancel(person: Person, using: str, result: Erasure, wait_seconds: float) -> set[int]:
+    """Cancel all deliveries that are not sent yet, wait for those that are being sent, and return the keys of all."""
     deadline = time.monotonic() + wait_seconds
     keys = list(_keys(_get_holding(Delivery).rows(person)))
     rows = Delivery.objects.using(using).filter(pk__in=array_subquery(keys, Delivery._meta.pk, using))
@@ -128,8 +147,8 @@ def _cancel(person: Person, using: str, result: Erasure, wait_seconds: float) ->
         now = clock.now(using)
         with transaction.atomic(using=using):
             result.counts["deliveries cancelled"] += rows.cancel(now) + rows.cancel_merged(now) + rows.withdraw(now)
-        if not rows.filter(state__in=(*WAITING, DeliveryState.CLAIMED, DeliveryState.SENDING)).exists():
-            return
+        if not rows.filter(state__in=(*WAITING, *IN_PROGRESS)).exists():
+            return set(keys)
         if time.monotonic() >= deadline:
             raise StillSending(
                 f"Deliveries to {person.label} are being sent at this moment, or their worker was lost. Run the "
@@ -185,12 +204,12 @@ def _scrub_encrypted(person: Person, using: str, result: Erasure) -> None:
         if not is_encrypted(context):
             continue
         try:
-            values = decrypt_context(context)
-        except (DecryptionFailed, KlaxonError) as error:
+            scrubbed = person.scrub_context(context)
+        except KlaxonError as error:
             _remain(result, f"Notification {pk} is encrypted and cannot be read: {error}")
             continue
-        if (scrubbed := person.scrub(values)) != values:
-            rows.filter(pk=pk).update(context=encrypt_context(scrubbed))
+        if scrubbed != context:
+            rows.filter(pk=pk).update(context=scrubbed)
             result.counts["notifications that mention the person"] += 1
     items = InboxItem.objects.using(router.db_for_write(InboxItem)).exclude(encrypted="")
     for (pk,) in iterate_in_chunks(items, "pk"):
@@ -279,15 +298,26 @@ def _erase_rows(person: Person, holding: Holding, result: Erasure) -> None:
         result.counts[f"{model._meta.verbose_name_plural} {action}"] += len(keys)
 
 
-def _delete_notifications(person: Person, holding: Holding, using: str, result: Erasure) -> None:
-    """Delete the deliveries to the person, and the notifications that nobody else got."""
+def _delete_notifications(person: Person, holding: Holding, using: str, result: Erasure, known: set[int]) -> None:
+    """Delete the deliveries to the person, and the notifications that nobody else got.
+
+    :param known: the deliveries that existed when the erasure began.
+    """
     mine = set(_find_own_notifications(person, using))
+    are_new = False
     for keys in _pages(holding.rows(person)):
+        are_new |= not known.issuperset(keys)
         with transaction.atomic(using=using):
-            deliveries = Delivery.objects.using(using).filter(pk__in=keys)
-            mine.update(deliveries.order_by().values_list("notification", flat=True).distinct())
-            retention.delete_delivery_rows(get_engine(using), keys)
-        result.counts["deliveries deleted"] += len(keys)
+            # The worker that sends a new one needs its row.
+            deliveries = Delivery.objects.using(using).filter(pk__in=keys).exclude(state__in=IN_PROGRESS)
+            found = dict(deliveries.select_for_update().order_by("pk").values_list("pk", "notification"))
+            mine.update(found.values())
+            retention.delete_delivery_rows(get_engine(using), found)
+        result.counts["deliveries deleted"] += len(found)
+    if are_new:
+        result.remaining.append(
+            "Something was sent to the person during the erasure. Deactivate the account, and run the command again."
+        )
     for start in range(0, len(mine), BATCH):
         ids = sorted(mine)[start : start + BATCH]
         others = Delivery.objects.using(using).filter(notification=OuterRef("pk"))
@@ -347,4 +377,5 @@ def _record(person: Person, by: Any, result: Erasure) -> None:
 def get_tables() -> list[str]:
     """Return the names of the tables that an erasure changes."""
     found = {holding.model for holding in HOLDINGS} | {model for model, _columns in (*MENTIONS, *AUTHORS)}
-    return sorted(model._meta.db_table for model in found | {Notification, EscalationPolicyStep})
+    history = {model for model in [find_history_model()] if model is not None}
+    return sorted(model._meta.db_table for model in found | history | {Notification, EscalationPolicyStep})

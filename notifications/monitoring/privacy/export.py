@@ -2,20 +2,21 @@
 
 import io
 import json
+import os
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import router
+from django.db import models, router
 
 from notifications.context import decrypt_context
 from notifications.exceptions import KlaxonError
-from notifications.models import Delivery, InboxItem, Notification
-from notifications.monitoring.privacy.holdings import HOLDINGS, Holding
+from notifications.models import Cluster, Delivery, InboxItem, Notification
+from notifications.monitoring.privacy.holdings import AUTHORS, HOLDINGS, Holding
 from notifications.monitoring.privacy.person import Person
 from notifications.storage.chunks import iterate_in_chunks
 
@@ -28,18 +29,27 @@ def export(person: Person, path: Path, now: datetime) -> Counter[str]:
     """Write a file about a person; return the number of rows by table.
 
     :param path: a ``.zip`` gets a file of JSON lines for each table, any other name one JSON object.
+    :raises FileExistsError: if there is such a file.
     :raises OSError: if the file cannot be written.
     """
-    return _export_zip(person, path, now) if path.suffix.lower() == ".zip" else _export_json(person, path, now)
+    write = _export_zip if path.suffix.lower() == ".zip" else _export_json
+    # Only the owner may read it.
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        try:
+            return write(person, file, now)
+        except BaseException:
+            # Nobody should take a part of it for the whole, and the command can be repeated.
+            path.unlink(missing_ok=True)
+            raise
 
 
 def describe_person(person: Person, now: datetime) -> dict[str, Any]:
     return {"exported_at": now, "recipient_keys": person.keys, "addresses": person.values}
 
 
-def _export_zip(person: Person, path: Path, now: datetime) -> Counter[str]:
+def _export_zip(person: Person, output: BinaryIO, now: datetime) -> Counter[str]:
     counts: Counter[str] = Counter()
-    with zipfile.ZipFile(path, "x", zipfile.ZIP_DEFLATED) as container:
+    with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as container:
         container.writestr("person.json", encode(describe_person(person, now)))
         for name, rows in iterate_tables(person):
             with container.open(f"{name}.jsonl", "w", force_zip64=True) as raw:
@@ -52,9 +62,9 @@ def _export_zip(person: Person, path: Path, now: datetime) -> Counter[str]:
     return counts
 
 
-def _export_json(person: Person, path: Path, now: datetime) -> Counter[str]:
+def _export_json(person: Person, output: BinaryIO, now: datetime) -> Counter[str]:
     counts: Counter[str] = Counter()
-    with path.open("x", encoding="utf-8") as file:
+    with io.TextIOWrapper(output, encoding="utf-8", newline="\n") as file:
         file.write(f'{{"person": {encode(describe_person(person, now))}')
         for name, rows in iterate_tables(person):
             file.write(f",\n{json.dumps(name)}: [")
@@ -71,6 +81,8 @@ def iterate_tables(person: Person) -> Iterator[tuple[str, Iterator[dict[str, Any
     yield "notifications", _iterate_notifications(person)
     for holding in HOLDINGS:
         yield holding.model._meta.model_name, _iterate_rows(person, holding)
+    yield "actions", _iterate_actions(person)
+    yield "clusters", _iterate_clusters(person)
 
 
 def _iterate_rows(person: Person, holding: Holding) -> Iterator[dict[str, Any]]:
@@ -80,6 +92,24 @@ def _iterate_rows(person: Person, holding: Holding) -> Iterator[dict[str, Any]]:
         if holding.model is InboxItem:
             row |= _reveal_item(row)
         yield row
+
+
+def _iterate_actions(person: Person) -> Iterator[dict[str, Any]]:
+    """Yield what the person has done in rows of others: which column of which row names the person."""
+    if person.user is None:
+        return
+    for model, column in AUTHORS:
+        rows: Any = models.QuerySet(model, using=router.db_for_write(model)).filter(**{column: person.user.pk})
+        for (pk,) in iterate_in_chunks(rows.order_by("pk"), "pk", size=PAGE):
+            yield {"table": model._meta.model_name, "id": pk, "column": column}
+
+
+def _iterate_clusters(person: Person) -> Iterator[dict[str, Any]]:
+    """Yield the clusters that list the person as a member. A site with its own model of clusters keeps that itself."""
+    if person.user is None or Cluster._meta.swapped:
+        return
+    for row in Cluster.objects.using(router.db_for_write(Cluster)).filter(members=person.user.pk).order_by("pk"):
+        yield {"id": row.pk, "name": row.name}
 
 
 def _reveal_item(row: dict[str, Any]) -> dict[str, Any]:

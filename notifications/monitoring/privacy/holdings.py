@@ -29,11 +29,13 @@ from notifications.models import (
     Mute,
     Notification,
     NotificationLog,
+    Pause,
     PreferenceChange,
     Presence,
     PushSubscription,
     RotaMember,
     RotaOverride,
+    StaffTemplateVersion,
     Suppression,
     TimeOff,
     TopicSubscription,
@@ -64,8 +66,12 @@ def _of_recipient(prefix: str = "") -> Find:
 
 
 def _of_deliveries(person: Person) -> Q:
-    """Return the condition of the deliveries to a person, also to their addresses by another key."""
-    return _of_recipient()(person) | Q(address_hash__in=person.address_hashes) & ~Q(address="")
+    """Return the condition of the deliveries to a person, also to their addresses by another key.
+
+    Another account can have one of the addresses too, and its deliveries are its own.
+    """
+    by_address = Q(address_hash__in=person.address_hashes) & ~Q(address="") & ~Q(recipient__in=list(person.others))
+    return _of_recipient()(person) | by_address
 
 
 def _of_suppressions(person: Person) -> Q:
@@ -133,6 +139,8 @@ HOLDINGS: tuple[Holding, ...] = (
     Holding(
         EscalationEntry,
         lambda person: _of_user("by")(person) | Q(by_key__in=person.keys),
+        # They are whom else it was sent to.
+        ("targets",),
     ),
 )
 """The tables with rows that belong to a person."""
@@ -146,6 +154,7 @@ AUTHORS: tuple[tuple[Any, str], ...] = (
     (Suppression, "lifted_by"),
     (WebhookEndpoint, "owner"),
     (PreferenceChange, "by"),
+    (StaffTemplateVersion, "author"),
 )
 """Columns in rows of others that refer to a user who has done something."""
 
@@ -167,6 +176,8 @@ MENTIONS: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (LiveMessage, ("content",)),
     (RotaOverride, ("note",)),
     (TimeOff, ("note",)),
+    (Pause, ("note",)),
+    (StaffTemplateVersion, ("subject", "html", "inlined_html", "text", "short", "fault", "comment")),
 )
 """Columns with texts that can mention a person, in any row."""
 

@@ -4,6 +4,7 @@
 ``<name>.jsonl.gz``     the rows, each as ``{"table": "klaxon.delivery", "row": {column: value}}``
 ``<name>.json``         the manifest: counts, the SHA-256 of the file, and which rows it contains
 ``<name>.part``         a file that is being written, or whose writer has died; the next run removes it
+``archive.lock``        locked while a process writes or changes files
 ======================  ==================================================================================
 
 A file counts only if its manifest exists, which is written last. If there is an archive, a purge deletes only the rows
@@ -17,12 +18,13 @@ import os
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from django.core.files import locks
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 
@@ -30,6 +32,7 @@ from notifications import conf
 from notifications.exceptions import KlaxonError
 
 DATA, MANIFEST, PART = ".jsonl.gz", ".json", ".part"
+LOCK = "archive.lock"
 VERSION = 1
 SETTING = "NOTIFICATIONS['RETENTION']['ARCHIVE_DIR']"
 encode = DjangoJSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -37,6 +40,29 @@ encode = DjangoJSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 class ArchiveDamaged(KlaxonError):
     """A file of the archive or its manifest is missing, cannot be read, or was changed."""
+
+
+class ArchiveBusy(KlaxonError):
+    """Another process is writing or changing files of the archive."""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Let no other process write or change files of the archive.
+
+    :raises ArchiveBusy: if one does already.
+    :raises OSError: if the file of the lock cannot be opened.
+    """
+    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if not locks.lock(descriptor, locks.LOCK_EX | locks.LOCK_NB):
+            raise ArchiveBusy(
+                f"Another process, such as archive_notifications or erase_person, is changing the archive {folder}. "
+                "Run the command again when it has ended."
+            )
+        yield
+    finally:
+        os.close(descriptor)  # This also releases the lock.
 
 
 @dataclass
@@ -77,6 +103,9 @@ class Archive:
         return any(pk in ranges for ranges in self.ranges.get(table, ()))
 
     def load(self, manifest: dict[str, Any]) -> None:
+        """
+        :param manifest: what :func:`read_manifest` has returned.
+        """
         for table, pairs in manifest["ranges"].items():
             begins, ends = zip(*pairs, strict=True) if pairs else ((), ())
             self.ranges.setdefault(table, []).append(Ranges([*begins], [*ends]))
@@ -123,14 +152,23 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """
     :raises ArchiveDamaged: if it cannot be read, or its file is missing.
     """
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        data, _ranges = path.parent / manifest["file"], manifest["ranges"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise ArchiveDamaged(f"The manifest {path} cannot be read: {error!r:.200}") from error
+    manifest, data = _parse_manifest(path)
     if not data.is_file():
+        if _parse_manifest(path)[1] != data:
+            # Another process has just replaced both, to erase a person.
+            return read_manifest(path)
         raise ArchiveDamaged(f"The file {data} of the manifest {path} is missing. Restore it, or delete the manifest.")
     return manifest
+
+
+def _parse_manifest(path: Path) -> tuple[dict[str, Any], Path]:
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        data = path.parent / manifest["file"]
+        _pairs = [(first + 0, last + 0) for pairs in manifest["ranges"].values() for first, last in pairs]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ArchiveDamaged(f"The manifest {path} cannot be read: {error!r:.200}") from error
+    return manifest, data
 
 
 def hash_file(path: Path) -> str:

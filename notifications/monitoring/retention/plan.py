@@ -9,6 +9,7 @@ from django.db import models, router
 from django.db.models import Exists, OuterRef, Q
 
 from notifications import conf
+from notifications.core import clock
 from notifications.models import (
     AddressConfirmation,
     Bucket,
@@ -40,9 +41,11 @@ from notifications.models import (
 from notifications.monitoring.retention.archive import Archive, open_archive
 from notifications.monitoring.retention.steps import (
     PURPOSE,
+    AgedStep,
     LogStep,
     NotificationStep,
     OrphanStep,
+    Row,
     SimpleStep,
     Step,
 )
@@ -87,12 +90,29 @@ def _log(before: datetime, archive: Archive | None) -> Step:
 
 def _dead_letters(before: datetime, archive: Archive | None) -> Step:
     letters = Delivery.objects.using(_using(Delivery)).dead_letters(until=before)
-    return SimpleStep("dead letters", partial(_delete_letters, letters, archive), letters)
+
+    def read(after: Row | None, limit: int) -> list[Row]:
+        rows = letters
+        if after is not None:
+            pk, time = after
+            rows = letters.filter(Q(settled_at__gt=time) | Q(settled_at=time, pk__gt=pk))
+        return [(row.pk, row.settled_at) for row in rows.only("settled_at")[:limit] if row.settled_at is not None]
+
+    return AgedStep("dead letters", before, read, delete_dead_letters, letters, _find_in(archive, Delivery))
 
 
-def _delete_letters(letters: Any, archive: Archive | None, limit: int) -> int:
-    keys = list(letters.values_list("pk", flat=True)[:limit])
-    return delete_dead_letters([pk for pk in keys if archive is None or archive.contains("klaxon.delivery", pk)])
+def _find_in(archive: Archive | None, model: type[models.Model]) -> Callable[[int], bool]:
+    """Return the function that says whether a row is archived, which all are if there is no archive."""
+    return (lambda pk: True) if archive is None else partial(archive.contains, model._meta.label_lower)
+
+
+def _by_key(model: type[models.Model], column: str, before: datetime) -> Callable[[Row | None, int], list[Row]]:
+    """Return the function that reads the next rows of a table whose keys are in the order of time."""
+
+    def read(after: Row | None, limit: int) -> list[Row]:
+        return retention.read_rows(model, _using(model), column, before, after[0] if after else 0, limit)
+
+    return read
 
 
 def delete_dead_letters(keys: list[int]) -> int:
@@ -106,37 +126,38 @@ def _append_only(model: Any, field_name: str, title: str) -> Callable[..., Step]
     def build(before: datetime, archive: Archive | None) -> Step:
         using = _using(model)
         rows = model.objects.using(using).filter(**{f"{field_name}__lt": before})
+        is_archived = _find_in(archive if model is EscalationEntry else None, model)
 
-        def delete(limit: int) -> int:
-            keys = retention.find_oldest(model, using, field_name, before, limit)
+        def remove(keys: list[int]) -> int:
             if model is EscalationEntry:
-                keys = _choose_entries(keys, using, archive)
+                keys = _choose_entries(keys, using)
             if keys:
                 with allow_log_changes(PURPOSE, using):
                     model.objects.using(using).filter(pk__in=keys)._raw_delete(using)
             return len(keys)
 
-        return SimpleStep(title, delete, rows)
+        return AgedStep(title, before, _by_key(model, field_name, before), remove, rows, is_archived)
 
     return build
 
 
-def _choose_entries(keys: list[int], using: str, archive: Archive | None) -> list[int]:
-    """Return the entries that may be deleted: those of escalations that are over, if they are archived."""
+def _choose_entries(keys: list[int], using: str) -> list[int]:
+    """Return the entries that may be deleted: those of escalations that are over."""
     runs = EscalationRun.objects.using(using).filter(Q(due_at__isnull=False) | Q(state=EscalationRun.State.ACTIVE))
     entries = EscalationEntry.objects.using(using).filter(~Exists(runs.filter(pk=OuterRef("run_id"))), pk__in=keys)
-    over = entries.order_by("pk").values_list("pk", flat=True)
-    return [pk for pk in over if archive is None or archive.contains("klaxon.escalationentry", pk)]
+    return list(entries.order_by("pk").values_list("pk", flat=True))
 
 
 def _inbox(before: datetime, archive: Archive | None) -> Step:
     items = InboxItem.objects.using(_using(InboxItem))
 
-    def delete(limit: int) -> int:
-        keys = retention.find_oldest(InboxItem, items.db, "created_at", before, limit)
-        return items.discard(keys)
+    def remove(keys: list[int]) -> int:
+        # A snoozed item is shown again at the time that its user has chosen.
+        snoozed = items.filter(pk__in=keys).snoozed(clock.now(items.db)).values_list("pk", flat=True)
+        return items.discard(set(keys).difference(snoozed))
 
-    return SimpleStep("inbox items", delete, items.filter(created_at__lt=before))
+    rows = items.filter(created_at__lt=before)
+    return AgedStep("inbox items", before, _by_key(InboxItem, "created_at", before), remove, rows)
 
 
 def _tracking_events(before: datetime, archive: Archive | None) -> Step:

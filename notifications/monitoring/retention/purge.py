@@ -123,6 +123,8 @@ class BackgroundPurge:
         if self.purge is None:
             if time.monotonic() < self._rests_until:
                 return
+            # If the archive is damaged, this raises an error, which is not logged again at once.
+            self._rests_until = time.monotonic() + STORAGE_SECONDS
             self.purge = Purge(build_steps(now))
         until = time.monotonic() + (CRITICAL_TASK_SECONDS if self._is_critical else TASK_SECONDS)
         self.purge.run(lambda: should_stop() or time.monotonic() >= until, pause_ratio=0)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
 from django.contrib.auth import get_user_model
@@ -16,6 +16,9 @@ from notifications.storage.engine import get_engine
 
 PAGE = 200
 FILES = 20
+UNARCHIVED_AFTER = timedelta(days=2)
+"""How long rows may be old enough before it is reported that they are not archived. Rows become old all the time, and
+an archive is written once a day."""
 PURPOSE = "purge"
 
 
@@ -28,6 +31,10 @@ class Batch(NamedTuple):
 
     deleted: int
     is_end: bool
+
+
+Row = tuple[int, datetime]
+"""The key and the time of a row."""
 
 
 class Step(Protocol):
@@ -59,6 +66,39 @@ class SimpleStep:
 
     def count(self) -> int:
         return self.rows.count() if self.rows is not None else 0
+
+
+@dataclass
+class AgedStep:
+    """Deletes old rows in the order of their keys, except those that something needs.
+
+    :param read: returns the keys and times of the next rows after a row, the first of which is old; empty at the end.
+    :param remove: deletes the rows with these keys that nothing needs; returns how many it has deleted.
+    :param archived: returns whether the row with a key is archived.
+    """
+
+    name: str
+    before: datetime
+    read: Callable[[Row | None, int], list[Row]]
+    remove: Callable[[list[int]], int]
+    rows: models.QuerySet[Any]
+    archived: Callable[[int], bool] = lambda pk: True
+    after: Row | None = None
+    unarchived: int = 0
+
+    def delete(self, limit: int) -> Batch:
+        found = self.read(self.after, limit)
+        if not found:
+            return Batch(0, True)
+        self.after = found[-1]
+        old = [(pk, time) for pk, time in found if time < self.before]
+        keys = [pk for pk, _time in old if self.archived(pk)]
+        kept = set(keys)
+        self.unarchived += sum(pk not in kept and time < self.before - UNARCHIVED_AFTER for pk, time in old)
+        return Batch(self.remove(keys) if keys else 0, False)
+
+    def count(self) -> int:
+        return self.rows.count()
 
 
 @dataclass
@@ -121,7 +161,7 @@ class NotificationStep:
             ended = _find_with_files(self.using, ended)
         if self.archive is not None:
             kept = [pk for pk in ended if not self.archive.contains("klaxon.notification", pk)]
-            self.unarchived += len(kept)
+            self.unarchived += len(retention.find_ended(self.using, kept, self.before - UNARCHIVED_AFTER))
             ended = sorted(set(ended) - set(kept))
         self._ended = ended
 
@@ -156,7 +196,8 @@ class LogStep:
         keys = [pk for pk, _time in found]
         if self.archive is not None:
             keys = [pk for pk in keys if self.archive.contains("klaxon.notificationlog", pk)]
-            self.unarchived += len(found) - len(keys)
+            archived, limit_time = set(keys), self.before - UNARCHIVED_AFTER
+            self.unarchived += sum(pk not in archived and time < limit_time for pk, time in found)
         if keys:
             with allow_log_changes(PURPOSE, self.using):
                 retention.delete_log_keys(get_engine(self.using), keys)

@@ -20,7 +20,7 @@ from notifications.models import (
     NotificationLog,
     TrackingEvent,
 )
-from notifications.monitoring.retention.archive import PART, Archive, Writer, get_folder, open_archive
+from notifications.monitoring.retention.archive import PART, Archive, Writer, get_folder, locked, open_archive
 from notifications.monitoring.retention.plan import get_limit
 from notifications.monitoring.retention.steps import NotificationStep
 
@@ -33,13 +33,21 @@ def write_archive(now: datetime, on_progress: OnProgress = lambda count: None) -
 
     Nothing is deleted. The contents of attachments are not archived, only their names.
 
+    :raises ArchiveBusy: if another process is writing or changing the archive.
     :raises ArchiveDamaged: if an earlier manifest cannot be read.
     :raises ValueError: if the site has no archive.
     :raises OSError: if the file cannot be written.
     """
-    archive, folder = open_archive(), get_folder()
-    if archive is None or folder is None:
+    folder = get_folder()
+    if folder is None:
         raise ValueError("There is no archive, because NOTIFICATIONS['RETENTION']['ARCHIVE_DIR'] is empty.")
+    # Two runs at once would write the same rows twice, and each would remove the file of the other.
+    with locked(folder):
+        return _write_file(folder, now, on_progress)
+
+
+def _write_file(folder: Path, now: datetime, on_progress: OnProgress) -> tuple[Path | None, Counter[str]]:
+    archive = open_archive() or Archive(folder)
     name = f"klaxon-{now:%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
     for part in folder.glob(f"klaxon-*{PART}"):
         part.unlink(missing_ok=True)
