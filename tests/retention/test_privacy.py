@@ -6,6 +6,7 @@ import subprocess
 import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import sleep
 
 import pytest
 from django.apps import apps
@@ -506,8 +507,13 @@ def test_no_byte_of_the_person_is_left_in_the_database_and_the_archive(settings,
         call_command("archive_notifications", "--verify")
     assert find_bytes_in_archive(archive) == []
     assert other.email.encode() in read_archive(archive)
-    vacuum_tables_of_the_site()
-    assert find_bytes(find_database_files()) == []
+    # While PostgreSQL analyses a table by itself, a vacuum keeps old rows of its statistics.
+    for _ in range(20):
+        vacuum_tables_of_the_site()
+        if not (found := find_bytes(find_database_files())):
+            break
+        sleep(0.5)
+    assert found == []
     assert not any(needle in dump() for needle in NEEDLES)
 
 
