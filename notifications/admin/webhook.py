@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -25,10 +26,9 @@ from notifications.webhooks import (
     has_webhooks,
     list_events,
     rotate_secret,
-    set_enabled,
     update_endpoint,
 )
-from notifications.webhooks.endpoints import CreatedEndpoint, check_room, check_url
+from notifications.webhooks.endpoints import CreatedEndpoint, check_room, check_url, set_all_enabled
 
 
 class WebhookEndpointForm(forms.ModelForm):
@@ -148,10 +148,8 @@ class WebhookEndpointAdmin(LargeTableAdmin):
             self.message_user(request, text, messages.ERROR)
             return
         # Only those that change, so that a second click adds nothing to their history.
-        rows = list(self.get_queryset(request).filter(pk__in=keys, enabled=not enabled).order_by("pk"))
-        for endpoint in rows:
-            set_enabled(endpoint, enabled)
-            self.log_change(request, endpoint, "enabled" if enabled else "disabled")
+        rows = set_all_enabled(keys, enabled)
+        LogEntry.objects.log_actions(request.user.pk, rows, CHANGE, "enabled" if enabled else "disabled")  # type: ignore[arg-type]
         done = ngettext("%d endpoint was changed.", "%d endpoints were changed.", len(rows)) % len(rows)
         self.message_user(request, done, messages.SUCCESS if rows else messages.WARNING)
 

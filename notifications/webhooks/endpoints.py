@@ -1,6 +1,6 @@
 """Create and change webhook endpoints. The callers check permissions."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -146,17 +146,22 @@ def set_enabled(endpoint: WebhookEndpoint, enabled: bool) -> WebhookEndpoint:
     What waits for a disabled endpoint ends as a dead letter, which :func:`replay_failed` sends after it is enabled
     again. New notifications are not queued for it.
     """
-    rows = _rows().filter(pk=endpoint.pk)
-    if enabled:
-        rows.filter(enabled=False).update(
-            enabled=True, disabled_at=None, disabled_reason="", failing_since=None, slowed_until=None, slow_answers=0
-        )
-    else:
-        now = clock.now(rows.db)
-        rows.filter(enabled=True).update(
-            enabled=False, disabled_at=now, disabled_reason=WebhookEndpoint.Disabled.PERSON
-        )
+    set_all_enabled([endpoint.pk], enabled)
     return _read(endpoint)
+
+
+def set_all_enabled(keys: Collection[int], enabled: bool) -> list[WebhookEndpoint]:
+    """Enable or disable the endpoints with these keys, as :func:`set_enabled` does; return those that this changes."""
+    rows = _rows().filter(pk__in=keys, enabled=not enabled)
+    values: dict[str, Any] = {"disabled_at": None, "disabled_reason": ""}
+    if enabled:
+        values |= {"failing_since": None, "slowed_until": None, "slow_answers": 0}
+    else:
+        values = {"disabled_at": clock.now(rows.db), "disabled_reason": WebhookEndpoint.Disabled.PERSON}
+    with transaction.atomic(using=rows.db):
+        changed = list(rows.select_for_update().order_by("pk"))
+        _rows().filter(pk__in=[row.pk for row in changed]).update(enabled=enabled, **values)
+    return changed
 
 
 def delete_endpoint(endpoint: WebhookEndpoint) -> None:

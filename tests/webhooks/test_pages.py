@@ -3,7 +3,10 @@
 import re
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from standardwebhooks.webhooks import Webhook
 
@@ -219,6 +222,23 @@ class TestAdmin:
 
 
 LIST_URL = "/admin/klaxon/webhookendpoint/"
+
+
+@pytest.mark.parametrize("action", ["enable", "disable"])
+def test_the_admin_changes_many_endpoints_with_as_many_queries_as_one(admin_client, action):
+    counts = []
+    for number in (1, 5):
+        cluster = ClusterFactory()
+        for index in range(number):
+            endpoint = create_endpoint(cluster, f"https://example.com/{number}/{index}").endpoint
+            set_enabled(endpoint, action == "disable")
+        with CaptureQueriesContext(connection) as queries:
+            admin_client.post(LIST_URL, {"action": action, "_selected_action": [endpoint.pk], "select_across": "1"})
+        counts.append(len(queries))
+        assert set(WebhookEndpoint.objects.values_list("enabled", flat=True)) == {action == "enable"}
+    assert counts[0] == counts[1]
+    # Those that had been changed before have no second entry.
+    assert LogEntry.objects.filter(change_message=f"{action}d").count() == 6
 
 
 def test_a_user_without_a_cluster(client):
