@@ -27,8 +27,8 @@ def check_operators() -> Messages:
             for target in expand_targets([text]):
                 if target.kind == "address":
                     parse_address(target.value)
-                elif target.kind == "path":
-                    import_string(target.value)
+                elif target.kind == "path" and not callable(import_string(target.value)):
+                    raise ValueError(f"{target.value} is not a function.")
         except (KlaxonError, ImportError, ValueError) as error:
             yield Error(
                 f"NOTIFICATIONS['OPERATORS'] names {text!r:.80}: {error}",

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.db import connection
 
 from notifications.core import clock
 from notifications.models import Alarm, Circuit, HookCall, Notification, Pause
@@ -110,12 +111,37 @@ def test_a_cause_whose_start_is_known_need_not_wait(system, hook):
 
 
 def test_a_probe_that_fails_is_a_cause_and_hides_no_other(system, hook, caplog):
-    probes.register_probe("broken", lambda using, now: 1 / 0)
+    def fail(using, now):
+        raise OSError("https://pump.example.com/?key=s3cret is gone")
+
+    probes.register_probe("broken", fail)
+    probes.register_probe("a text", lambda using, now: ["loose"])
+    probes.register_probe("long", lambda using, now: [Finding("x" * 101, False, "")])
+    probes.register_probe("query", lambda using, now: list(connection.cursor().execute("SELECT * FROM nowhere")))
     system.bad = {"pump"}
+    # On PostgreSQL, the statement that fails would end the transaction of the test.
+    if connection.vendor == "postgresql":
+        del probes.PROBES["query"]
     system.wait(40)
-    assert hook.list_changes() == [("degraded", "broken", "pump")]
-    assert "ZeroDivisionError" in hook.payloads[0]["causes"][0]["detail"]
+    own = {"query"} if connection.vendor == "sqlite" else set()
+    [(status, *causes)] = hook.list_changes()
+    assert (status, set(causes)) == ("degraded", {"a text", "broken", "long", "pump"} | own)
+    assert "OSError" in hook.payloads[0]["causes"][1]["detail"]
+    assert "s3cret" not in str(hook.payloads)
     assert "The probe 'broken' has failed." in caplog.text
+
+
+def test_a_name_that_is_ignored_is_that_of_a_finding_and_not_of_a_probe(system, hook, settings):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "ALARM": {"HOOK": hook.url, "IGNORE": ["machine", "belt"]}}
+    system.bad = {"pump", "belt"}
+    system.wait(40)
+    assert hook.list_changes() == [("degraded", "pump")]
+
+
+def test_a_healthy_part_does_not_hide_another_one_of_its_name(system, hook):
+    probes.register_probe("machine", lambda using, now: [Finding("fan", number != 2, "") for number in (1, 2, 3)])
+    system.wait(40)
+    assert hook.list_changes() == [("degraded", "fan")]
 
 
 def test_a_cause_that_is_ignored_or_no_longer_examined_ends(system, hook, settings):

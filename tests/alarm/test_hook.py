@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from datetime import timedelta
 
 import pytest
 from django.test import override_settings
@@ -80,6 +81,52 @@ def test_a_hook_that_fails_is_called_again_every_minute_until_it_succeeds(system
     system.wait(300)
     assert hook.list_changes() == [("degraded", "pump"), ("recovered", "pump")]
     assert HookCall.objects.count() == 0
+
+
+@needs_requests
+def test_the_hook_gets_the_calls_in_their_order_although_one_has_failed(system, hook):
+    hook.status = 500
+    system.bad = {"pump"}
+    system.wait(30)
+    hook.reset()
+    system.bad = {"pump", "belt"}
+    system.wait(40, step=5)
+    assert hook.payloads == [], "the second call waits for the next try of the first one"
+    system.wait(60, step=5)
+    assert hook.list_changes() == [("degraded", "pump"), ("degraded", "belt")]
+
+
+@needs_requests
+def test_a_call_that_the_hook_always_refuses_keeps_others_waiting_for_ten_minutes(system, hook, monkeypatch):
+    refused = []
+
+    def call(payload):
+        if payload["causes"][0]["name"] == "pump":
+            refused.append(payload)
+            raise HookFailed("The answer was 400 Bad Request.")
+        call_hook(payload)
+
+    monkeypatch.setattr("notifications.monitoring.alarm.calls.call_hook", call)
+    system.bad = {"pump"}
+    system.wait(60)
+    system.bad = {"pump", "belt"}
+    system.wait(400)
+    assert (hook.payloads, len(refused) > 5) == ([], True)
+    system.wait(300)
+    assert hook.list_changes() == [("degraded", "belt")]
+
+
+@needs_requests
+def test_a_clock_that_is_set_back_delays_neither_calls_nor_the_end_of_an_alarm(system, hook):
+    hook.status = 500
+    system.bad = {"pump"}
+    system.wait(40)
+    system.bad = set()
+    system.wait(20)
+    hook.reset()
+    system.now -= timedelta(hours=3)
+    system.wait(200)
+    assert hook.list_changes() == [("degraded", "pump"), ("recovered", "pump")]
 
 
 @needs_requests

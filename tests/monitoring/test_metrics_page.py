@@ -145,10 +145,13 @@ def test_a_short_token_is_reported(settings, value_, expected):
     ("metrics", "expected"),
     [
         ({"TOKEN": 17}, "NOTIFICATIONS['METRICS']['TOKEN'] is not valid."),
+        ({"TOKEN": f"{TOKEN}\n"}, "NOTIFICATIONS['METRICS']['TOKEN'] is not valid."),
+        ({"TOKEN": "ü" * 30}, "NOTIFICATIONS['METRICS']['TOKEN'] is not valid."),
         ({"TOKENS": ""}, "NOTIFICATIONS['METRICS'] has an unknown key 'TOKENS'."),
         ({"LATENCY": {"urgent": 1}}, "NOTIFICATIONS['METRICS']['LATENCY'] is {'urgent': 1}."),
         ({"LATENCY": {"high": 0}}, "NOTIFICATIONS['METRICS']['LATENCY'] is {'high': 0}."),
         ({"KEEP_DAYS": 0}, "NOTIFICATIONS['METRICS']['KEEP_DAYS'] is 0."),
+        ({"KEEP_DAYS": 10**6}, "NOTIFICATIONS['METRICS']['KEEP_DAYS'] is 1000000."),
         ([], "NOTIFICATIONS['METRICS'] is not valid."),
     ],
 )

@@ -1,27 +1,26 @@
 """Examine the system with all probes, and announce what has been bad, or good again, for long enough."""
 
-import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from django.db import Error, transaction
+from django.db import transaction
 
 from notifications import conf
 from notifications.core.databases import read_from_primary
 from notifications.models import Alarm
 from notifications.monitoring.alarm.announcements import announce, describe
 from notifications.monitoring.findings import Finding
-from notifications.monitoring.probes import PROBES
-from notifications.monitoring.readings import share_readings
-
-logger = logging.getLogger("notifications.alarm")
+from notifications.monitoring.probes import examine
 
 
 @read_from_primary()
 def examine_system(using: str, now: datetime) -> list[Finding]:
     """Examine each cause, announce the changes, and return the findings that are not healthy."""
-    with share_readings():
-        findings = {finding.name: finding for finding in find_causes(using, now)}
+    findings: dict[str, Finding] = {}
+    for finding in find_causes(using, now):
+        # A healthy part must not hide another part of the same name.
+        if finding.name not in findings or findings[finding.name].is_healthy:
+            findings[finding.name] = finding
     known = {row.cause: row for row in Alarm.objects.using(using)}
     alarms = Alarm.objects.using(using)
     for name, finding in findings.items():
@@ -37,22 +36,10 @@ def examine_system(using: str, now: datetime) -> list[Finding]:
 
 
 def find_causes(using: str, now: datetime) -> Iterator[Finding]:
-    """Yield the findings that can be the cause of an alarm. A probe that fails is one, too."""
+    """Return the findings that can be the cause of an alarm. A probe that fails is one, too."""
+    # By the names of findings: the probe "queue" returns "delay" as well, which must not be ignored with it.
     ignored = set(conf.current().get_alarm_option("IGNORE"))
-    for name, probe in list(PROBES.items()):
-        if name in ignored:
-            continue
-        try:
-            found = list(probe(using, now))
-        except Error:
-            raise
-        except Exception as error:
-            # A probe of the site may fail in any way, and must not hide what the others find.
-            logger.exception("The probe %r has failed.", name)
-            fault = f"It cannot be examined: {type(error).__name__}: {error}"
-            yield Finding(name, False, fault[:300], "The log has the traceback. Correct the probe.")
-        else:
-            yield from (finding for finding in found if finding.name not in ignored)
+    return (finding for finding in examine(using, now) if finding.name not in ignored)
 
 
 def announce_changes(using: str, now: datetime) -> None:

@@ -87,7 +87,7 @@ def run_periodically(now: datetime, should_stop: ShouldStop) -> None:
     if _calls.is_busy:
         return
     is_alive = may_send_heartbeat(using, now)
-    if not (is_alive or get_database_alarm().is_known or HookCall.objects.using(using).due(now).exists()):
+    if not (is_alive or get_database_alarm().is_known or HookCall.objects.using(using).due(now)):
         return
     if is_in_transaction(using):
         # In a transaction of the caller, as in a host's tests, another connection would not see the rows.
