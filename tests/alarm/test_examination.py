@@ -158,13 +158,22 @@ def test_a_cause_that_is_ignored_or_no_longer_examined_ends(system, hook, settin
 @pytest.mark.parametrize("how", ["circuit", "pause"])
 def test_an_alarm_goes_on_channels_that_work(system, hook, how):
     if how == "circuit":
-        Circuit.objects.create(key="email", open_until=system.now, opened_at=system.now)
+        until = system.now + timedelta(minutes=5)
+        Circuit.objects.create(key="email", open_until=until, opened_at=system.now)
     else:
         Pause.objects.create(channel="email", since=system.now)
     system.bad = {"pump"}
     system.wait(60)
     assert system.list_events() == [("system_degraded", "app", "op")]
     assert hook.payloads[0]["reaches_operators"] is True
+
+
+def test_a_circuit_that_is_half_open_does_not_keep_an_alarm_from_being_sent(system, hook):
+    """On an idle site, it stays so until something is sent."""
+    Circuit.objects.create(key="email", open_until=system.now, opened_at=system.now - timedelta(minutes=1))
+    system.bad = {"pump"}
+    system.wait(60)
+    assert ("system_degraded", "email", "op") in system.list_events()
 
 
 def test_without_a_channel_that_works_the_hook_says_so(system, hook, caplog):
@@ -181,6 +190,7 @@ def test_without_a_channel_that_works_the_hook_says_so(system, hook, caplog):
         ("role:Nobody", "There is no group 'Nobody'"),
         ("path:tests.alarm.test_examination.fail", "ZeroDivisionError"),
         ("path:tests.alarm.test_examination.find_nobody", "has returned nobody"),
+        ("path:tests.alarm.test_examination.read_nowhere", "nowhere"),
     ],
 )
 def test_wrong_operators_do_not_keep_the_hook_from_being_called(system, hook, settings, targets, fault, caplog):
@@ -193,6 +203,24 @@ def test_wrong_operators_do_not_keep_the_hook_from_being_called(system, hook, se
 
 def fail(cluster):
     return 1 / 0
+
+
+def read_nowhere(cluster):
+    connection.cursor().execute("SELECT * FROM nowhere")
+
+
+def find_text(cluster):
+    return ["op@example.com"]
+
+
+@pytest.mark.parametrize("name", ["read_nowhere", "find_text"])
+def test_a_wrong_target_does_not_keep_the_others_from_being_reached(system, settings, name, caplog):
+    targets = [f"path:tests.alarm.test_examination.{name}", "role:Operators"]
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "OPERATORS": targets}
+    system.bad = {"pump"}
+    system.wait(60)
+    assert ("system_degraded", "email", "op") in system.list_events()
+    assert f"The alarm does not reach all operators. {targets[0]}: " in caplog.text
 
 
 def find_nobody(cluster):
