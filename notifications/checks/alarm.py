@@ -27,8 +27,8 @@ def check_operators() -> Messages:
             for target in expand_targets([text]):
                 if target.kind == "address":
                     parse_address(target.value)
-                elif target.kind == "path" and not callable(import_string(target.value)):
-                    raise ValueError(f"{target.value} is not a function.")
+                elif target.kind == "path":
+                    _import_function(target.value)
         except (KlaxonError, ImportError, ValueError) as error:
             yield Error(
                 f"NOTIFICATIONS['OPERATORS'] names {text!r:.80}: {error}",
@@ -78,6 +78,11 @@ def check_someone_is_informed() -> Messages:
         hint=f"Set {ALARM}['HOOK'] to a URL or a command, and run notifications_watchdog by cron.",
         id="klaxon.W024",
     )
+
+
+def _import_function(path: str) -> None:
+    if not callable(import_string(path)):
+        raise ValueError(f"{path} is not a function.")
 
 
 def _is_enabled(name: str) -> bool:

@@ -155,6 +155,14 @@ class AlarmTurnQuerySet(models.QuerySet["AlarmTurn"]):
         self.bulk_create([AlarmTurn(name=name, taken_at=long_ago)], ignore_conflicts=True)  # type: ignore[list-item]
         return bool(self.filter(due).update(taken_at=now))
 
+    def note(self, name: str, now: datetime) -> None:
+        """Record that something was done."""
+        self.update_or_create(name=name, defaults={"taken_at": now})
+
+    def is_recent(self, name: str, within: timedelta, now: datetime) -> bool:
+        """Return whether something was done or taken within this time."""
+        return self.filter(name=name, taken_at__range=(now - within, now)).exists()
+
 
 class AlarmTurn(models.Model):
     """When one of the processes last did something that all of them together do once in a while."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.db import connection
+from django.db import OperationalError, connection
 
 from notifications.core import clock
 from notifications.models import Alarm, Circuit, HookCall, Notification, Pause
@@ -129,6 +129,22 @@ def test_a_probe_that_fails_is_a_cause_and_hides_no_other(system, hook, caplog):
     assert "OSError" in hook.payloads[0]["causes"][1]["detail"]
     assert "s3cret" not in str(hook.payloads)
     assert "The probe 'broken' has failed." in caplog.text
+
+
+def test_a_statement_that_takes_too_long_hides_no_other_cause(system, hook):
+    def time_out(using, now):
+        raise OperationalError("canceling statement due to statement timeout") from QueryCanceled()
+
+    probes.register_probe("slow", time_out)
+    system.bad = {"pump"}
+    system.wait(40)
+    assert hook.list_changes() == [("degraded", "pump", "slow")]
+
+
+class QueryCanceled(Exception):
+    """What psycopg raises."""
+
+    sqlstate = "57014"
 
 
 def test_a_name_that_is_ignored_is_that_of_a_finding_and_not_of_a_probe(system, hook, settings):

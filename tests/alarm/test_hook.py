@@ -3,13 +3,17 @@
 import json
 import sys
 import time
+from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from django.db import OperationalError
 from django.test import override_settings
 
 from notifications.core import clock
 from notifications.models import EscalationRun, HookCall
+from notifications.monitoring import probes
 from notifications.monitoring.alarm.exhausted import announce_exhausted
 from notifications.monitoring.alarm.hook import HookFailed, call_hook
 from notifications.monitoring.alarm.task import make_calls
@@ -66,6 +70,47 @@ def test_a_command_that_fails(settings, command, fault):
     with pytest.raises(HookFailed, match=fault) as failed:
         call_hook(PAYLOAD)
     assert "s3cret" not in str(failed.value)
+
+
+def test_a_command_that_takes_too_long_leaves_no_process(settings, tmp_path):
+    path = tmp_path / "pid"
+    use(settings, HOOK=["/bin/sh", "-c", f"sleep 60 & echo $! > {path}; wait"], HOOK_TIMEOUT=1)
+    with pytest.raises(HookFailed, match="has not ended in time"):
+        call_hook(PAYLOAD)
+    child = Path("/proc") / path.read_text().strip()
+    for _ in range(50):
+        # A zombie that its new parent has not collected yet has no memory.
+        if not child.exists() or "VmRSS" not in (child / "status").read_text():
+            return
+        time.sleep(0.1)
+    pytest.fail("The child still runs.")
+
+
+@needs_requests
+def test_no_heartbeat_says_that_all_is_well_if_the_examinations_fail(system, hook, settings, monkeypatch):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "ALARM": {"HEARTBEAT_URL": hook.url}}
+    system.wait(60)
+    number = len(hook.heartbeats)
+    assert number > 0
+
+    def fail(using, now):
+        raise OperationalError("out of memory") from OutOfMemory()
+
+    probes.register_probe("slow", fail)
+    for _ in range(60):
+        system.now += timedelta(seconds=5)
+        with suppress(OperationalError):
+            system.run()
+    assert len(hook.heartbeats) <= number + 1
+    del probes.PROBES["slow"]
+    system.wait(120)
+    assert len(hook.heartbeats) > number + 1
+
+
+class OutOfMemory(Exception):
+    """What psycopg raises."""
+
+    sqlstate = "53200"
 
 
 @needs_requests
