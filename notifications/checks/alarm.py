@@ -29,7 +29,7 @@ def check_operators() -> Messages:
                     parse_address(target.value)
                 elif target.kind == "path":
                     _import_function(target.value)
-        except (KlaxonError, ImportError, ValueError) as error:
+        except (KlaxonError, ImportError, TypeError, ValueError) as error:
             yield Error(
                 f"NOTIFICATIONS['OPERATORS'] names {text!r:.80}: {error}",
                 hint='Set it to targets such as "role:Operators" or "address:email=ops@example.com".',
@@ -82,7 +82,7 @@ def check_someone_is_informed() -> Messages:
 
 def _import_function(path: str) -> None:
     if not callable(import_string(path)):
-        raise ValueError(f"{path} is not a function.")
+        raise TypeError(f"{path} is not a function.")
 
 
 def _is_enabled(name: str) -> bool:

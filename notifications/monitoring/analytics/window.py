@@ -68,7 +68,7 @@ class Window:
 
 
 def choose_hours(times: Sequence[datetime], step: timedelta) -> list[Tick]:
-    """Return ticks for the first of the times in every sixth hour of the day.
+    """Return ticks for the first of the times in every sixth hour of the day, or in every twelfth if it is not the full hour.
 
     :param step: the distance between two of the times.
     """
@@ -76,8 +76,8 @@ def choose_hours(times: Sequence[datetime], step: timedelta) -> list[Tick]:
     return [
         Tick(index, date_format(time, "TIME_FORMAT"))
         for index, time in enumerate(times)
-        # In a time zone such as India's, the hours of UTC begin at half past.
-        if time.hour % HOURS_PER_TICK == 0 and time.minute < minutes
+        # In a time zone such as India's, the hours of UTC begin at half past. These labels need more room.
+        if time.hour % (2 * HOURS_PER_TICK if time.minute else HOURS_PER_TICK) == 0 and time.minute < minutes
     ]
 
 
