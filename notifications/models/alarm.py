@@ -160,7 +160,8 @@ class AlarmTurnQuerySet(models.QuerySet["AlarmTurn"]):
         self.update_or_create(name=name, defaults={"taken_at": now})
 
     def is_recent(self, name: str, within: timedelta, now: datetime) -> bool:
-        """Return whether something was done or taken within this time. Another process may have read the clock later."""
+        """Return whether something was done or taken within this time."""
+        # Another process may have read the clock later.
         return self.filter(name=name, taken_at__range=(now - within, now + within)).exists()
 
 

@@ -14,6 +14,7 @@ class Finding:
     :param detail: one sentence with the facts, without addresses and secrets.
     :param remedy: what an operator can do, as one or two sentences; empty for a healthy part.
     :param since: since when the part has not worked, if that is known. Then the alarm need not wait as long.
+    :param is_failure: whether the probe has failed, so that nothing is known about the parts that it examines.
     """
 
     name: str
@@ -21,6 +22,7 @@ class Finding:
     detail: str
     remedy: str = ""
     since: datetime | None = None
+    is_failure: bool = False
 
 
 def judge(name: str, is_healthy: bool, detail: str, remedy: str, since: datetime | None = None) -> Finding:

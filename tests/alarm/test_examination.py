@@ -141,6 +141,21 @@ def test_a_statement_that_takes_too_long_hides_no_other_cause(system, hook):
     assert hook.list_changes() == [("degraded", "pump", "slow")]
 
 
+def test_a_part_whose_probe_fails_is_not_solved(system, hook):
+    system.bad = {"pump"}
+    system.wait(40)
+    probes.register_probe("machine", lambda using, now: 1 / 0)
+    system.wait(300)
+    assert (hook.list_changes(), system.degraded) == (
+        [("degraded", "pump"), ("degraded", "machine")],
+        {"pump", "machine"},
+    )
+    system.bad = set()
+    probes.register_probe("machine", system.probe)
+    system.wait(300)
+    assert (hook.list_changes()[-1], system.degraded) == (("recovered", "machine", "pump"), set())
+
+
 class QueryCanceled(Exception):
     """What psycopg raises."""
 

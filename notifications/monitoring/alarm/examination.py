@@ -1,6 +1,6 @@
 """Examine the system with all probes, and announce what has been bad, or good again, for long enough."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -16,11 +16,8 @@ from notifications.monitoring.probes import examine
 @read_from_primary()
 def examine_system(using: str, now: datetime) -> list[Finding]:
     """Examine each cause, announce the changes, and return the findings that are not healthy."""
-    findings: dict[str, Finding] = {}
-    for finding in find_causes(using, now):
-        # A healthy part must not hide another part of the same name.
-        if finding.name not in findings or findings[finding.name].is_healthy:
-            findings[finding.name] = finding
+    found = examine(using, now)
+    findings = select_causes(found)
     known = {row.cause: row for row in Alarm.objects.using(using)}
     alarms = Alarm.objects.using(using)
     for name, finding in findings.items():
@@ -28,18 +25,25 @@ def examine_system(using: str, now: datetime) -> list[Finding]:
             alarms.note_bad(name, min(finding.since or now, now), finding.detail, finding.remedy)
         elif name in known and (known[name].bad_since or known[name].degraded_at):
             alarms.note_good(name, now)
-    for name in known.keys() - findings.keys():
-        # Its probe is no longer registered, or the site ignores it.
-        alarms.note_good(name, now)
+    if not any(finding.is_failure for finding in found):
+        # The probes of the others are no longer registered, or the site ignores them. If a probe has failed, they may
+        # be its parts, and nobody knows whether they are good.
+        for name in known.keys() - findings.keys():
+            alarms.note_good(name, now)
     announce_changes(using, now)
     return [finding for finding in findings.values() if not finding.is_healthy]
 
 
-def find_causes(using: str, now: datetime) -> Iterator[Finding]:
-    """Return the findings that can be the cause of an alarm. A probe that fails is one, too."""
+def select_causes(found: Iterable[Finding]) -> dict[str, Finding]:
+    """Return by name the findings that can be the cause of an alarm. A probe that fails is one, too."""
     # By the names of findings: the probe "queue" returns "delay" as well, which must not be ignored with it.
     ignored = set(conf.current().get_alarm_option("IGNORE"))
-    return (finding for finding in examine(using, now) if finding.name not in ignored)
+    causes: dict[str, Finding] = {}
+    for finding in found:
+        # A healthy part must not hide another part of the same name.
+        if finding.name not in ignored and (finding.name not in causes or causes[finding.name].is_healthy):
+            causes[finding.name] = finding
+    return causes
 
 
 def announce_changes(using: str, now: datetime) -> None:

@@ -68,7 +68,9 @@ class Window:
 
 
 def choose_hours(times: Sequence[datetime], step: timedelta) -> list[Tick]:
-    """Return ticks for the first of the times in every sixth hour of the day, or in every twelfth if it is not the full hour.
+    """Return ticks for the first of the times in every sixth hour of the day.
+
+    If they are not full hours, their labels are longer, so there is one in every twelfth hour.
 
     :param step: the distance between two of the times.
     """

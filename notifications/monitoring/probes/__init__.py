@@ -76,7 +76,8 @@ def run_probe(name: str, probe: Probe, using: str, now: datetime) -> Sequence[Fi
         logger.exception("The probe %r has failed.", name)
         # The text of the error may contain secrets, such as the URL of a request.
         detail = f"It cannot be examined: {type(error).__name__}."
-        return [Finding(name[:MAX_CAUSE_LENGTH], False, detail, "The log has the traceback. Correct the probe.")]
+        remedy = "The log has the traceback. Correct the probe."
+        return [Finding(name[:MAX_CAUSE_LENGTH], False, detail, remedy, is_failure=True)]
     return found
 
 
