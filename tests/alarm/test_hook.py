@@ -142,6 +142,18 @@ def test_the_hook_gets_the_calls_in_their_order_although_one_has_failed(system, 
 
 
 @needs_requests
+def test_a_call_that_another_process_makes_is_not_made_although_it_read_the_clock_later(system, hook):
+    HookCall.objects.queue(PAYLOAD, system.now)
+    earlier = system.now
+    system.now += timedelta(seconds=2)
+    [call] = HookCall.objects.due(system.now)
+    assert HookCall.objects.take(call, system.now)
+    assert HookCall.objects.due(earlier) == []
+    make_calls("default", earlier, False)
+    assert hook.payloads == []
+
+
+@needs_requests
 def test_a_call_that_the_hook_always_refuses_keeps_others_waiting_for_ten_minutes(system, hook, monkeypatch):
     refused = []
 
