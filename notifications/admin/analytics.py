@@ -51,9 +51,15 @@ class AnalyticsForm(forms.Form):
     def clean_cluster(self) -> Any:
         text = self.cleaned_data["cluster"]
         try:
-            return get_cluster_model()._meta.pk.to_python(text) if text else None
+            if not text:
+                return None
+            field = get_cluster_model()._meta.pk
+            key = field.to_python(text)
+            # Such as that the column can hold the number.
+            field.run_validators(key)
         except ValidationError as error:
             raise ValidationError(_("Enter the key of a cluster."), code="invalid") from error
+        return key
 
 
 @admin.register(Figure)

@@ -28,8 +28,8 @@ def check_operators() -> Messages:
                 if target.kind == "address":
                     parse_address(target.value)
                 elif target.kind == "path":
-                    import_string(target.value)
-        except (KlaxonError, ImportError, ValueError) as error:
+                    _import_function(target.value)
+        except (KlaxonError, ImportError, TypeError, ValueError) as error:
             yield Error(
                 f"NOTIFICATIONS['OPERATORS'] names {text!r:.80}: {error}",
                 hint='Set it to targets such as "role:Operators" or "address:email=ops@example.com".',
@@ -78,6 +78,11 @@ def check_someone_is_informed() -> Messages:
         hint=f"Set {ALARM}['HOOK'] to a URL or a command, and run notifications_watchdog by cron.",
         id="klaxon.W024",
     )
+
+
+def _import_function(path: str) -> None:
+    if not callable(import_string(path)):
+        raise TypeError(f"{path} is not a function.")
 
 
 def _is_enabled(name: str) -> bool:

@@ -8,10 +8,9 @@ from notifications.conf.problem import (
     Problem,
     has_type,
     is_list_of_texts,
-    is_not_negative,
-    is_positive,
     suggest,
 )
+from notifications.core.rates import TEN_YEARS
 
 Rule = tuple[Any, Any, Callable[[Any], bool], str]
 
@@ -27,6 +26,8 @@ LIMITS: Mapping[str, float] = {
 }
 """The limits that the probes compare with, and their defaults. The page about the alarm says what each means."""
 
+MAX_HOOK_SECONDS = 50
+"""A call that took longer than the lease of a minute would be made twice."""
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -34,6 +35,9 @@ def _is_url(value: str) -> bool:
     """Return whether a value is an https URL, an http URL of this machine, or empty."""
     if not value:
         return True
+    if any(character.isspace() or not character.isprintable() for character in value):
+        # A secret that is read from a file often ends with a newline, which urlsplit() removes and a request keeps.
+        return False
     try:
         parts = urlsplit(value)
         is_local = parts.scheme == "http" and parts.hostname in LOOPBACK
@@ -48,20 +52,29 @@ def _is_hook(value: Any) -> bool:
     return is_list_of_texts(value) and all(value)
 
 
-URL = "an https URL (http only for this machine), or empty for none"
-SECONDS = "a number of seconds, 0 or more"
+def _is_time(value: float) -> bool:
+    return 0 <= value <= TEN_YEARS
+
+
+URL = "an https URL without spaces and newlines (http only for this machine), or empty for none"
+SECONDS = "a number of seconds, from 0 to ten years"
 
 ALARM_KEYS: Mapping[str, Rule] = {
     "HOOK": ("", (str, list, tuple), _is_hook, f"{URL}; or a list of a command and its arguments"),
-    "HOOK_TIMEOUT": (10, (int, float), is_positive, "a number of seconds above 0"),
+    "HOOK_TIMEOUT": (
+        10,
+        (int, float),
+        lambda value: 0 < value <= MAX_HOOK_SECONDS,
+        f"a number of seconds above 0, and at most {MAX_HOOK_SECONDS}",
+    ),
     "HEARTBEAT_URL": ("", str, _is_url, URL),
-    "BAD_SECONDS": (20, (int, float), is_not_negative, SECONDS),
-    "GOOD_SECONDS": (120, (int, float), is_not_negative, SECONDS),
+    "BAD_SECONDS": (20, (int, float), _is_time, SECONDS),
+    "GOOD_SECONDS": (120, (int, float), _is_time, SECONDS),
     "IGNORE": (
         ("pauses", "providers", "dead letters"),
         (list, tuple),
         is_list_of_texts,
-        'a list of names of probes, such as ["pauses"]',
+        'a list of names of findings, such as ["pauses"]',
     ),
     "CHANNELS": ((), (list, tuple), is_list_of_texts, 'a list of channel names, such as ["app", "sms"]'),
     "CLUSTER": (None, (int, str), lambda value: True, "the primary key of a cluster"),
@@ -91,7 +104,8 @@ def _find_limit_problems(limits: Mapping[Any, Any]) -> Iterator[Problem]:
     for key, value in limits.items():
         if key not in LIMITS:
             yield Problem(f"{name} has an unknown key {key!r:.80}.", suggest(key, LIMITS))
-        elif not has_type(value, (int, float)) or not value >= 0:
-            yield Problem(f"{name}[{key!r}] is {value!r:.80}.", "It must be a number of at least 0.")
+        elif not has_type(value, (int, float)) or not _is_time(value):
+            hint = f"It must be a number from 0 to {TEN_YEARS:.0f}. IGNORE lists causes that are no alarm."
+            yield Problem(f"{name}[{key!r}] is {value!r:.80}.", hint)
         elif key == "success_rate" and value > 1:
             yield Problem(f"{name}[{key!r}] is {value!r:.80}.", "It must be a fraction from 0 to 1.")

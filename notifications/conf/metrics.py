@@ -7,10 +7,11 @@ from notifications.conf.problem import Problem, has_type, is_positive, suggest
 
 LATENCY = {"critical": 1.0, "high": 5.0, "medium": 30.0, "low": 300.0}
 """For each band, the seconds within which its deliveries are sent when all is well."""
+MAX_DAYS = 36_500
 METRICS_KEYS: Mapping[str, tuple[Any, Any, str]] = {
-    "TOKEN": ("", str, "a text, or empty for none"),
+    "TOKEN": ("", str, "a text of ASCII characters without spaces and newlines, or empty for none"),
     "LATENCY": ({}, Mapping, 'a dict of bands to seconds above 0, such as {"critical": 1, "low": 300}'),
-    "KEEP_DAYS": (400, (int, float), "a number of days above 0"),
+    "KEEP_DAYS": (400, (int, float), f"a number of days above 0, and at most {MAX_DAYS}"),
 }
 """For each key its default, the allowed types, and what it must be."""
 
@@ -33,4 +34,7 @@ def _is_valid(key: str, value: Any) -> bool:
             band in LATENCY and has_type(seconds, (int, float)) and is_positive(seconds)
             for band, seconds in value.items()
         )
-    return key != "KEEP_DAYS" or is_positive(value)
+    if key == "TOKEN":
+        # A header contains no others. A secret that is read from a file often ends with a newline.
+        return all("!" <= character <= "~" for character in value)
+    return 0 < value <= MAX_DAYS

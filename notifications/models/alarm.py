@@ -19,6 +19,8 @@ CALL_LEASE = timedelta(seconds=60)
 """After this time, another process makes a call that has not succeeded."""
 CALL_LIFETIME = timedelta(days=1)
 """A hook that has failed for so long gets no more old calls."""
+ORDER_KEPT = timedelta(minutes=10)
+"""For so long, a call that fails keeps the later ones from being made, so that the hook gets them in their order."""
 
 
 class AlarmQuerySet(models.QuerySet["Alarm"]):
@@ -33,7 +35,9 @@ class AlarmQuerySet(models.QuerySet["Alarm"]):
     def note_good(self, cause: str, now: datetime) -> None:
         """Record that a cause is good. Its alarm, if there is one, ends only after a while."""
         self.filter(cause=cause, degraded_at=None).update(bad_since=None)
-        self.filter(cause=cause, degraded_at__isnull=False, good_since=None).update(good_since=now)
+        # A time in the future is one from before the clock was set back.
+        unknown = Q(good_since=None) | Q(good_since__gt=now)
+        self.filter(unknown, cause=cause, degraded_at__isnull=False).update(good_since=now)
 
     def degrade(self, cause: str, now: datetime, bad_for: timedelta) -> bool:
         """Begin the alarm of a cause that has been bad for so long; return whether this call has begun it."""
@@ -88,9 +92,19 @@ class HookCallQuerySet(models.QuerySet["HookCall"]):
         """Let a process call the hook soon. It is part of the caller's transaction."""
         self.create(payload=payload, created_at=now, due_at=now)
 
-    def due(self, now: datetime) -> "HookCallQuerySet":
-        """Return the calls that are due, the oldest first."""
-        return self.filter(due_at__lte=now).order_by("pk")
+    def due(self, now: datetime) -> list["HookCall"]:
+        """Return the calls that can be made now, the oldest first.
+
+        A call that waits for its next try, or that another process makes, keeps later calls from being made. One that
+        has failed for :data:`ORDER_KEPT` does not.
+        """
+        found: list[HookCall] = []
+        for call in self.order_by("pk"):
+            if call.is_due(now):
+                found.append(call)
+            elif call.created_at > now - ORDER_KEPT:
+                break
+        return found
 
     def take(self, call: "HookCall", now: datetime) -> bool:
         """Take a due call for a minute; return False if another process has it."""
@@ -117,6 +131,14 @@ class HookCall(models.Model):
     def __str__(self) -> str:
         return f"#{self.pk}"
 
+    def is_due(self, now: datetime) -> bool:
+        """Return whether nobody else makes it, and it need not wait.
+
+        A time that is later than a lease can end is one from before the clock was set back. Another process may have
+        read the clock later than the caller, so this allows two leases.
+        """
+        return not now < self.due_at <= now + 2 * CALL_LEASE
+
 
 class AlarmTurnQuerySet(models.QuerySet["AlarmTurn"]):
     def take(self, name: str, every: timedelta, now: datetime) -> bool:
@@ -133,6 +155,15 @@ class AlarmTurnQuerySet(models.QuerySet["AlarmTurn"]):
             return False
         self.bulk_create([AlarmTurn(name=name, taken_at=long_ago)], ignore_conflicts=True)  # type: ignore[list-item]
         return bool(self.filter(due).update(taken_at=now))
+
+    def note(self, name: str, now: datetime) -> None:
+        """Record that something was done."""
+        self.update_or_create(name=name, defaults={"taken_at": now})
+
+    def is_recent(self, name: str, within: timedelta, now: datetime) -> bool:
+        """Return whether something was done or taken within this time."""
+        # Another process may have read the clock later.
+        return self.filter(name=name, taken_at__range=(now - within, now + within)).exists()
 
 
 class AlarmTurn(models.Model):

@@ -75,7 +75,6 @@ def system(operators, settings, hook, monkeypatch, tmp_path):
     system = System()
     monkeypatch.setattr(task, "_database_alarms", {})
     monkeypatch.setattr(probes, "PROBES", {})
-    monkeypatch.setattr("notifications.monitoring.alarm.examination.PROBES", probes.PROBES)
     probes.register_probe("machine", system.probe)
     with clock.override(lambda: system.now):
         yield system

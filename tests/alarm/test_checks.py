@@ -25,6 +25,7 @@ def run(settings, deploy=False, **value):
         ("supervisor", "ESCALATION_TARGETS'] has no 'supervisor'"),
         ("address:ops@example.com", "is not an address"),
         (["user:ada", "path:shop.nowhere.find"], "No module named"),
+        ("path:tests.alarm.hooks", "tests.alarm.hooks is not a function"),
     ],
 )
 def test_operators_that_cannot_exist_are_reported(settings, operators, fault):
@@ -87,13 +88,17 @@ def test_before_a_deployment_somebody_must_be_informed(settings):
         ({"HOCK": ""}, "unknown key 'HOCK'"),
         ({"HOOK": "http://hooks.example.com/"}, "['HOOK'] is not valid"),
         ({"HOOK": [""]}, "['HOOK'] is not valid"),
+        ({"HOOK": "https://hooks.example.com/s3cret\n"}, "['HOOK'] is not valid"),
+        ({"HEARTBEAT_URL": "https://hc.example .com/"}, "['HEARTBEAT_URL'] is not valid"),
         ({"HOOK_TIMEOUT": 0}, "['HOOK_TIMEOUT'] is 0"),
         ({"BAD_SECONDS": -1}, "['BAD_SECONDS'] is -1"),
+        ({"GOOD_SECONDS": float("inf")}, "['GOOD_SECONDS'] is inf"),
         ({"IGNORE": "pauses"}, "['IGNORE'] is 'pauses'"),
         ({"LIMITS": {"quue": 5}}, "['LIMITS'] has an unknown key 'quue'"),
         ({"LIMITS": {"queue": "many"}}, "['LIMITS']['queue'] is 'many'"),
         ({"LIMITS": {"success_rate": 90}}, "['LIMITS']['success_rate'] is 90"),
         ({"LIMITS": {"delay": float("nan")}}, "['LIMITS']['delay'] is nan"),
+        ({"LIMITS": {"dead_letters_growth": float("inf")}}, "['LIMITS']['dead_letters_growth'] is inf"),
     ],
 )
 def test_wrong_keys_are_reported(settings, alarm, fault):

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group, User
+from django.db import OperationalError, connection
 
 from notifications.core import clock
 from notifications.models import Alarm, Circuit, HookCall, Notification, Pause
@@ -110,12 +111,68 @@ def test_a_cause_whose_start_is_known_need_not_wait(system, hook):
 
 
 def test_a_probe_that_fails_is_a_cause_and_hides_no_other(system, hook, caplog):
-    probes.register_probe("broken", lambda using, now: 1 / 0)
+    def fail(using, now):
+        raise OSError("https://pump.example.com/?key=s3cret is gone")
+
+    probes.register_probe("broken", fail)
+    probes.register_probe("a text", lambda using, now: ["loose"])
+    probes.register_probe("long", lambda using, now: [Finding("x" * 101, False, "")])
+    probes.register_probe("query", lambda using, now: list(connection.cursor().execute("SELECT * FROM nowhere")))
+    system.bad = {"pump"}
+    # On PostgreSQL, the statement that fails would end the transaction of the test.
+    if connection.vendor == "postgresql":
+        del probes.PROBES["query"]
+    system.wait(40)
+    own = {"query"} if connection.vendor == "sqlite" else set()
+    [(status, *causes)] = hook.list_changes()
+    assert (status, set(causes)) == ("degraded", {"a text", "broken", "long", "pump"} | own)
+    assert "OSError" in hook.payloads[0]["causes"][1]["detail"]
+    assert "s3cret" not in str(hook.payloads)
+    assert "The probe 'broken' has failed." in caplog.text
+
+
+def test_a_statement_that_takes_too_long_hides_no_other_cause(system, hook):
+    def time_out(using, now):
+        raise OperationalError("canceling statement due to statement timeout") from QueryCanceled()
+
+    probes.register_probe("slow", time_out)
     system.bad = {"pump"}
     system.wait(40)
-    assert hook.list_changes() == [("degraded", "broken", "pump")]
-    assert "ZeroDivisionError" in hook.payloads[0]["causes"][0]["detail"]
-    assert "The probe 'broken' has failed." in caplog.text
+    assert hook.list_changes() == [("degraded", "pump", "slow")]
+
+
+def test_a_part_whose_probe_fails_is_not_solved(system, hook):
+    system.bad = {"pump"}
+    system.wait(40)
+    probes.register_probe("machine", lambda using, now: 1 / 0)
+    system.wait(300)
+    assert (hook.list_changes(), system.degraded) == (
+        [("degraded", "pump"), ("degraded", "machine")],
+        {"pump", "machine"},
+    )
+    system.bad = set()
+    probes.register_probe("machine", system.probe)
+    system.wait(300)
+    assert (hook.list_changes()[-1], system.degraded) == (("recovered", "machine", "pump"), set())
+
+
+class QueryCanceled(Exception):
+    """What psycopg raises."""
+
+    sqlstate = "57014"
+
+
+def test_a_name_that_is_ignored_is_that_of_a_finding_and_not_of_a_probe(system, hook, settings):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "ALARM": {"HOOK": hook.url, "IGNORE": ["machine", "belt"]}}
+    system.bad = {"pump", "belt"}
+    system.wait(40)
+    assert hook.list_changes() == [("degraded", "pump")]
+
+
+def test_a_healthy_part_does_not_hide_another_one_of_its_name(system, hook):
+    probes.register_probe("machine", lambda using, now: [Finding("fan", number != 2, "") for number in (1, 2, 3)])
+    system.wait(40)
+    assert hook.list_changes() == [("degraded", "fan")]
 
 
 def test_a_cause_that_is_ignored_or_no_longer_examined_ends(system, hook, settings):
@@ -132,13 +189,22 @@ def test_a_cause_that_is_ignored_or_no_longer_examined_ends(system, hook, settin
 @pytest.mark.parametrize("how", ["circuit", "pause"])
 def test_an_alarm_goes_on_channels_that_work(system, hook, how):
     if how == "circuit":
-        Circuit.objects.create(key="email", open_until=system.now, opened_at=system.now)
+        until = system.now + timedelta(minutes=5)
+        Circuit.objects.create(key="email", open_until=until, opened_at=system.now)
     else:
         Pause.objects.create(channel="email", since=system.now)
     system.bad = {"pump"}
     system.wait(60)
     assert system.list_events() == [("system_degraded", "app", "op")]
     assert hook.payloads[0]["reaches_operators"] is True
+
+
+def test_a_circuit_that_is_half_open_does_not_keep_an_alarm_from_being_sent(system, hook):
+    """On an idle site, it stays so until something is sent."""
+    Circuit.objects.create(key="email", open_until=system.now, opened_at=system.now - timedelta(minutes=1))
+    system.bad = {"pump"}
+    system.wait(60)
+    assert ("system_degraded", "email", "op") in system.list_events()
 
 
 def test_without_a_channel_that_works_the_hook_says_so(system, hook, caplog):
@@ -155,6 +221,7 @@ def test_without_a_channel_that_works_the_hook_says_so(system, hook, caplog):
         ("role:Nobody", "There is no group 'Nobody'"),
         ("path:tests.alarm.test_examination.fail", "ZeroDivisionError"),
         ("path:tests.alarm.test_examination.find_nobody", "has returned nobody"),
+        ("path:tests.alarm.test_examination.read_nowhere", "nowhere"),
     ],
 )
 def test_wrong_operators_do_not_keep_the_hook_from_being_called(system, hook, settings, targets, fault, caplog):
@@ -167,6 +234,24 @@ def test_wrong_operators_do_not_keep_the_hook_from_being_called(system, hook, se
 
 def fail(cluster):
     return 1 / 0
+
+
+def read_nowhere(cluster):
+    connection.cursor().execute("SELECT * FROM nowhere")
+
+
+def find_text(cluster):
+    return ["op@example.com"]
+
+
+@pytest.mark.parametrize("name", ["read_nowhere", "find_text"])
+def test_a_wrong_target_does_not_keep_the_others_from_being_reached(system, settings, name, caplog):
+    targets = [f"path:tests.alarm.test_examination.{name}", "role:Operators"]
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "OPERATORS": targets}
+    system.bad = {"pump"}
+    system.wait(60)
+    assert ("system_degraded", "email", "op") in system.list_events()
+    assert f"The alarm does not reach all operators. {targets[0]}: " in caplog.text
 
 
 def find_nobody(cluster):

@@ -3,12 +3,17 @@
 import json
 import sys
 import time
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from django.db import OperationalError
 from django.test import override_settings
 
 from notifications.core import clock
 from notifications.models import EscalationRun, HookCall
+from notifications.monitoring import probes
 from notifications.monitoring.alarm.exhausted import announce_exhausted
 from notifications.monitoring.alarm.hook import HookFailed, call_hook
 from notifications.monitoring.alarm.task import make_calls
@@ -67,6 +72,47 @@ def test_a_command_that_fails(settings, command, fault):
     assert "s3cret" not in str(failed.value)
 
 
+def test_a_command_that_takes_too_long_leaves_no_process(settings, tmp_path):
+    path = tmp_path / "pid"
+    use(settings, HOOK=["/bin/sh", "-c", f"sleep 60 & echo $! > {path}; wait"], HOOK_TIMEOUT=1)
+    with pytest.raises(HookFailed, match="has not ended in time"):
+        call_hook(PAYLOAD)
+    child = Path("/proc") / path.read_text().strip()
+    for _ in range(50):
+        # A zombie that its new parent has not collected yet has no memory.
+        if not child.exists() or "VmRSS" not in (child / "status").read_text():
+            return
+        time.sleep(0.1)
+    pytest.fail("The child still runs.")
+
+
+@needs_requests
+def test_no_heartbeat_says_that_all_is_well_if_the_examinations_fail(system, hook, settings, monkeypatch):
+    settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "ALARM": {"HEARTBEAT_URL": hook.url}}
+    system.wait(60)
+    number = len(hook.heartbeats)
+    assert number > 0
+
+    def fail(using, now):
+        raise OperationalError("out of memory") from OutOfMemory()
+
+    probes.register_probe("slow", fail)
+    for _ in range(60):
+        system.now += timedelta(seconds=5)
+        with suppress(OperationalError):
+            system.run()
+    assert len(hook.heartbeats) <= number + 1
+    del probes.PROBES["slow"]
+    system.wait(120)
+    assert len(hook.heartbeats) > number + 1
+
+
+class OutOfMemory(Exception):
+    """What psycopg raises."""
+
+    sqlstate = "53200"
+
+
 @needs_requests
 def test_a_hook_that_fails_is_called_again_every_minute_until_it_succeeds(system, hook, caplog):
     hook.status = 500
@@ -80,6 +126,64 @@ def test_a_hook_that_fails_is_called_again_every_minute_until_it_succeeds(system
     system.wait(300)
     assert hook.list_changes() == [("degraded", "pump"), ("recovered", "pump")]
     assert HookCall.objects.count() == 0
+
+
+@needs_requests
+def test_the_hook_gets_the_calls_in_their_order_although_one_has_failed(system, hook):
+    hook.status = 500
+    system.bad = {"pump"}
+    system.wait(30)
+    hook.reset()
+    system.bad = {"pump", "belt"}
+    system.wait(40, step=5)
+    assert hook.payloads == [], "the second call waits for the next try of the first one"
+    system.wait(60, step=5)
+    assert hook.list_changes() == [("degraded", "pump"), ("degraded", "belt")]
+
+
+@needs_requests
+def test_a_call_that_another_process_makes_is_not_made_although_it_read_the_clock_later(system, hook):
+    HookCall.objects.queue(PAYLOAD, system.now)
+    earlier = system.now
+    system.now += timedelta(seconds=2)
+    [call] = HookCall.objects.due(system.now)
+    assert HookCall.objects.take(call, system.now)
+    assert HookCall.objects.due(earlier) == []
+    make_calls("default", earlier, False)
+    assert hook.payloads == []
+
+
+@needs_requests
+def test_a_call_that_the_hook_always_refuses_keeps_others_waiting_for_ten_minutes(system, hook, monkeypatch):
+    refused = []
+
+    def call(payload):
+        if payload["causes"][0]["name"] == "pump":
+            refused.append(payload)
+            raise HookFailed("The answer was 400 Bad Request.")
+        call_hook(payload)
+
+    monkeypatch.setattr("notifications.monitoring.alarm.calls.call_hook", call)
+    system.bad = {"pump"}
+    system.wait(60)
+    system.bad = {"pump", "belt"}
+    system.wait(400)
+    assert (hook.payloads, len(refused) > 5) == ([], True)
+    system.wait(300)
+    assert hook.list_changes() == [("degraded", "belt")]
+
+
+@needs_requests
+def test_a_clock_that_is_set_back_delays_neither_calls_nor_the_end_of_an_alarm(system, hook):
+    hook.status = 500
+    system.bad = {"pump"}
+    system.wait(40)
+    system.bad = set()
+    system.wait(20)
+    hook.reset()
+    system.now -= timedelta(hours=3)
+    system.wait(200)
+    assert hook.list_changes() == [("degraded", "pump"), ("recovered", "pump")]
 
 
 @needs_requests

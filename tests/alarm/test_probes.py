@@ -92,6 +92,8 @@ def test_an_alarm_that_no_channel_sends_is_a_cause(operators, settings):
     assert (finding.is_healthy, finding.detail) == (False, "Alarms that no channel has sent: pump.")
     Delivery.objects.filter(channel="app").update(state="sent")
     assert look(probe_alarms).is_healthy
+    Delivery.objects.all().delete()
+    assert look(probe_alarms).is_healthy, "what announced it was purged"
 
 
 def test_the_texts_name_the_causes_and_their_remedies(operators, settings):

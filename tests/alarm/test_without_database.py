@@ -49,6 +49,16 @@ def test_several_processes_call_the_hook_once(make_alarm, hook):
     assert not make_alarm().path.exists()
 
 
+def test_processes_that_live_on_call_the_hook_once_for_each_outage_and_its_end(make_alarm, hook):
+    processes = [make_alarm() for _ in range(3)]
+    for number in (1, 2):
+        for process in processes:
+            process.begin("It is away.")
+        for process in processes:
+            process.end()
+        assert hook.list_changes() == [("degraded", "database"), ("recovered", "database")] * number
+
+
 def test_processes_that_notice_it_at_the_same_time_call_the_hook_once(make_alarm, hook):
     hook.seconds = 0.2
     threads = [threading.Thread(target=make_alarm().begin, args=["It is away."]) for _ in range(6)]

@@ -58,6 +58,8 @@ class TestWindow:
         assert sorted({found.count(step) for step in range(6)}) in ([23, 24], [24, 25])
 
     def test_hours_are_named_every_six_hours(self):
+        ticks = make_window("24h", NOW, ZoneInfo("Asia/Kolkata")).ticks
+        assert [(tick.index, tick.label) for tick in ticks] == [(3, "12:30 a.m."), (15, "12:30 p.m.")]
         ticks = make_window("24h", NOW, UTC).ticks
         assert [tick.index for tick in ticks] == [2, 8, 14, 20]
 

@@ -112,7 +112,9 @@ class TestPage:
         assert all(not charts[key].drawing for key in CHART_KEYS if key not in ("depth", "availability"))
         assert charts["depth"].note.endswith("Of all clusters.")
 
-    @pytest.mark.parametrize("query", [{"window": "1y"}, {"cluster": "none"}, {"cluster": "1\0"}])
+    @pytest.mark.parametrize(
+        "query", [{"window": "1y"}, {"cluster": "none"}, {"cluster": "9" * 30}, {"cluster": "1\0"}]
+    )
     def test_a_wrong_choice_is_explained(self, boss, query):
         response = get_page(boss, **query)
         assert response.context["form"].errors

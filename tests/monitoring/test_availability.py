@@ -5,13 +5,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
+from notifications.core import clock
 from notifications.models import Availability, Delivery, Notification, QueueSample
-from notifications.monitoring.figures import measure_bands, roll_up_availability, sample_queue
+from notifications.monitoring.figures import delete_old_figures, measure_bands, roll_up_availability, sample_queue
 from tests.delivering.scripted import refuse_orders
 
 pytestmark = pytest.mark.django_db
 START = datetime(2030, 1, 15, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+LATER = START + timedelta(hours=12)
 
 
 def add_sample(minute: int, high: float = 0.0) -> None:
@@ -64,11 +66,11 @@ def test_a_minute_has_one_sample_with_the_highest_delay():
 def test_minutes_in_which_something_was_late_are_bad(settings):
     for minute in range(4):
         add_sample(minute, high=90 if minute == 2 else 4)
-    roll_up_availability(START)
+    roll_up_availability(LATER)
     assert availability() == [(12, 4, 3)]
     assert availability("critical") == [(12, 4, 4)]
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "METRICS": {"LATENCY": {"high": 100}}}
-    roll_up_availability(START)
+    roll_up_availability(LATER)
     assert availability() == [(12, 4, 4)]
 
 
@@ -76,17 +78,17 @@ def test_minutes_without_a_sample_are_bad_while_something_was_overdue():
     add_sample(0)
     # At 12:10:40, something is 5 minutes late: it was due at 12:05:40.
     add_sample(10, high=300)
-    roll_up_availability(START)
+    roll_up_availability(LATER)
     # 12:05 ends 20 s after that time, which is more than the 5 s of the band. So 12:05 to 12:10 are bad.
     assert availability() == [(12, 11, 5)]
 
 
 def test_hours_without_any_worker_are_filled_once_one_is_back():
     add_sample(58)
-    roll_up_availability(START)
+    roll_up_availability(LATER)
     assert availability() == [(12, 1, 1)]
     add_sample(185)
-    roll_up_availability(START)
+    roll_up_availability(LATER)
     assert availability() == [(12, 2, 2), (13, 60, 60), (14, 60, 60), (15, 6, 6)]
 
 
@@ -94,9 +96,21 @@ def test_the_result_does_not_depend_on_when_it_is_calculated():
     for minute in range(0, 150):
         add_sample(minute, high=90 if minute % 3 else 0)
         if minute % 25 == 0:
-            roll_up_availability(START)
-    roll_up_availability(START)
+            roll_up_availability(LATER)
+    roll_up_availability(LATER)
     by_steps = availability()
     Availability.objects.all().delete()
-    roll_up_availability(START)
+    roll_up_availability(LATER)
     assert availability() == by_steps == [(12, 60, 20), (13, 60, 20), (14, 30, 10)]
+
+
+def test_samples_of_the_future_are_no_obstacle_once_the_clock_was_set_back():
+    add_sample(24 * 60)
+    Availability.objects.create(hour=START + timedelta(days=1), band="high", minutes=1, good_minutes=1)
+    assert sample_queue(START)
+    assert roll_up_availability(START) > 0
+    assert availability()[0] == (12, 1, 1)
+    add_sample(100 * 24 * 60)
+    with clock.override(lambda: LATER):
+        delete_old_figures("default", START)
+    assert QueueSample.objects.count() == 3

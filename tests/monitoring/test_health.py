@@ -227,6 +227,15 @@ def test_a_probe_of_the_host(operator, worker, monkeypatch):
     assert answer.json()["components"][-1]["name"] == "log seal"
 
 
+def test_a_probe_of_the_host_that_fails_hides_nothing(operator, worker, monkeypatch):
+    monkeypatch.setattr("notifications.monitoring.probes.PROBES", {**PROBES})
+    register_probe("log seal", lambda using, now: int("s3cret"))
+    answer = operator.get(STATUS)
+    found = {one["name"]: one for one in answer.json()["components"]}
+    assert (answer.status_code, found["workers"]["is_healthy"]) == (503, True)
+    assert found["log seal"]["detail"] == "It cannot be examined: ValueError."
+
+
 def test_who_may_see_the_status(ann, olga, worker):
     client = Client()
     assert client.get(STATUS).status_code == 401
@@ -295,3 +304,11 @@ def test_the_api_gives_the_same_health(olga, worker, settings):
     assert found.status_code == 200
     assert [one["name"] for one in found.json()["components"] if not one["is_healthy"]] == ["pauses"]
     assert found.json()["success_24h"] == {"succeeded": 0, "failed": 0, "rate": None}
+
+
+def test_a_worker_of_the_future_is_not_alive():
+    """The clock was set back after it had died."""
+    now = clock.now()
+    Heartbeat.objects.create(owner="w", host="h", pid=1, started_at=now, beat_at=now + timedelta(hours=1))
+    [workers] = (finding for finding in examine("default", now) if finding.name == "workers")
+    assert not workers.is_healthy

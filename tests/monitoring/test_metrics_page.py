@@ -1,16 +1,18 @@
 """The page that Prometheus reads: who may read it, what it says, and what it says without a database."""
 
+import importlib
 import sys
 
 import pytest
 from django.core.checks import run_checks
-from django.db import connection
+from django.db import connection, connections
 from django.utils import timezone
 
 from notifications import conf
 from notifications.exceptions import MissingExtra
 from notifications.models import Circuit, Heartbeat, NotificationLog, Pause
 from notifications.monitoring import prometheus
+from notifications.monitoring.pages import metrics
 from notifications.outcomes import Verdict
 from tests.delivering.conftest import scripted_channel  # noqa: F401 - a fixture
 from tests.delivering.scripted import ScriptedChannel, dispatch, refuse_orders
@@ -119,6 +121,14 @@ def test_without_the_database_it_says_only_that(client, token, caplog, monkeypat
     assert value(parse(client.get(URL, headers=token).text), "notification_database_up") == 1
 
 
+def test_no_database_with_atomic_requests_begins_a_transaction(monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setitem(connections.settings, "other", connections.settings["default"])
+        exempt = importlib.reload(metrics).show_metrics._non_atomic_requests
+    importlib.reload(metrics)
+    assert exempt == {"default", "other"}
+
+
 @pytest.mark.django_db
 def test_without_the_extra_the_error_and_the_check_say_what_to_install(client, token, monkeypatch):
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
@@ -145,10 +155,13 @@ def test_a_short_token_is_reported(settings, value_, expected):
     ("metrics", "expected"),
     [
         ({"TOKEN": 17}, "NOTIFICATIONS['METRICS']['TOKEN'] is not valid."),
+        ({"TOKEN": f"{TOKEN}\n"}, "NOTIFICATIONS['METRICS']['TOKEN'] is not valid."),
+        ({"TOKEN": "ü" * 30}, "NOTIFICATIONS['METRICS']['TOKEN'] is not valid."),
         ({"TOKENS": ""}, "NOTIFICATIONS['METRICS'] has an unknown key 'TOKENS'."),
         ({"LATENCY": {"urgent": 1}}, "NOTIFICATIONS['METRICS']['LATENCY'] is {'urgent': 1}."),
         ({"LATENCY": {"high": 0}}, "NOTIFICATIONS['METRICS']['LATENCY'] is {'high': 0}."),
         ({"KEEP_DAYS": 0}, "NOTIFICATIONS['METRICS']['KEEP_DAYS'] is 0."),
+        ({"KEEP_DAYS": 10**6}, "NOTIFICATIONS['METRICS']['KEEP_DAYS'] is 1000000."),
         ([], "NOTIFICATIONS['METRICS'] is not valid."),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import Error, transaction
 
 from notifications import conf
+from notifications.core.databases import is_outage, is_temporary_failure
 from notifications.events import NOTIFICATION_EVENTS, BuiltInEvents
 from notifications.manager import NotificationManager
 from notifications.models import Alarm, HookCall
@@ -79,21 +80,24 @@ def _send(
     try:
         with transaction.atomic(using=using):
             cluster = get_cluster()
-            recipients, faults = find_operators(cluster, now)
-            channels = list_working_channels(NOTIFICATION_EVENTS[event], using)
+            recipients, faults = find_operators(cluster, now, using)
+            channels = list_working_channels(NOTIFICATION_EVENTS[event], using, now)
             if not channels:
                 return None, "None of its channels works: each is paused, or its circuits are open."
             if not recipients:
                 return None, f"OPERATORS are nobody. {' '.join(faults)}"
             context = {"causes": list(causes), "remaining": list(remaining)}
             result = NotificationManager.send(event, recipients, cluster, context=context, channels=channels)
-    except Error:
-        raise
     except Exception as error:
+        if isinstance(error, Error) and (is_outage(error) or is_temporary_failure(error)):
+            # The next examination announces it.
+            raise
         # A wrong setting must not prevent the call of the hook.
         logger.exception("The alarm could not be sent to operators.")
         return None, f"{type(error).__name__}: {error}"
     if result.queued or result.held:
+        if faults:
+            logger.error("The alarm does not reach all operators. %s", " ".join(faults))
         return result.notification_id, ""
     reasons = ", ".join(sorted(map(str, result.reasons))) or "no recipient"
     return None, f"Nobody can be reached: {reasons}. {' '.join(faults)}"

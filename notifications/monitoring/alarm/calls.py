@@ -4,6 +4,7 @@ import logging
 from datetime import datetime
 
 from notifications import conf
+from notifications.core import clock
 from notifications.models import HookCall
 from notifications.monitoring.alarm.hook import HookFailed, call_hook
 
@@ -11,7 +12,7 @@ logger = logging.getLogger("notifications.alarm")
 
 
 def call_due(using: str, now: datetime) -> list[str]:
-    """Make the calls that are due, in their order, and return why one has failed. The others wait for it.
+    """Make the calls that are due, in their order, and return why one has failed. Later ones wait for it for a while.
 
     Each is made at least once: if the process is killed after the hook has taken it, it is made again.
     """
@@ -21,8 +22,10 @@ def call_due(using: str, now: datetime) -> list[str]:
     if not conf.current().get_alarm_option("HOOK"):
         return []
     for call in calls.due(now):
-        if not calls.take(call, now):
-            continue
+        # The calls before it may have taken a while.
+        if not calls.take(call, clock.now(using)):
+            # Another process has just taken it, and makes the others after it.
+            break
         try:
             call_hook(call.payload)
         except HookFailed as error:

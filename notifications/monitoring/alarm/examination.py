@@ -1,27 +1,23 @@
 """Examine the system with all probes, and announce what has been bad, or good again, for long enough."""
 
-import logging
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from django.db import Error, transaction
+from django.db import transaction
 
 from notifications import conf
 from notifications.core.databases import read_from_primary
 from notifications.models import Alarm
 from notifications.monitoring.alarm.announcements import announce, describe
 from notifications.monitoring.findings import Finding
-from notifications.monitoring.probes import PROBES
-from notifications.monitoring.readings import share_readings
-
-logger = logging.getLogger("notifications.alarm")
+from notifications.monitoring.probes import examine
 
 
 @read_from_primary()
 def examine_system(using: str, now: datetime) -> list[Finding]:
     """Examine each cause, announce the changes, and return the findings that are not healthy."""
-    with share_readings():
-        findings = {finding.name: finding for finding in find_causes(using, now)}
+    found = examine(using, now)
+    findings = select_causes(found)
     known = {row.cause: row for row in Alarm.objects.using(using)}
     alarms = Alarm.objects.using(using)
     for name, finding in findings.items():
@@ -29,30 +25,25 @@ def examine_system(using: str, now: datetime) -> list[Finding]:
             alarms.note_bad(name, min(finding.since or now, now), finding.detail, finding.remedy)
         elif name in known and (known[name].bad_since or known[name].degraded_at):
             alarms.note_good(name, now)
-    for name in known.keys() - findings.keys():
-        # Its probe is no longer registered, or the site ignores it.
-        alarms.note_good(name, now)
+    if not any(finding.is_failure for finding in found):
+        # The probes of the others are no longer registered, or the site ignores them. If a probe has failed, they may
+        # be its parts, and nobody knows whether they are good.
+        for name in known.keys() - findings.keys():
+            alarms.note_good(name, now)
     announce_changes(using, now)
     return [finding for finding in findings.values() if not finding.is_healthy]
 
 
-def find_causes(using: str, now: datetime) -> Iterator[Finding]:
-    """Yield the findings that can be the cause of an alarm. A probe that fails is one, too."""
+def select_causes(found: Iterable[Finding]) -> dict[str, Finding]:
+    """Return by name the findings that can be the cause of an alarm. A probe that fails is one, too."""
+    # By the names of findings: the probe "queue" returns "delay" as well, which must not be ignored with it.
     ignored = set(conf.current().get_alarm_option("IGNORE"))
-    for name, probe in list(PROBES.items()):
-        if name in ignored:
-            continue
-        try:
-            found = list(probe(using, now))
-        except Error:
-            raise
-        except Exception as error:
-            # A probe of the site may fail in any way, and must not hide what the others find.
-            logger.exception("The probe %r has failed.", name)
-            fault = f"It cannot be examined: {type(error).__name__}: {error}"
-            yield Finding(name, False, fault[:300], "The log has the traceback. Correct the probe.")
-        else:
-            yield from (finding for finding in found if finding.name not in ignored)
+    causes: dict[str, Finding] = {}
+    for finding in found:
+        # A healthy part must not hide another part of the same name.
+        if finding.name not in ignored and (finding.name not in causes or causes[finding.name].is_healthy):
+            causes[finding.name] = finding
+    return causes
 
 
 def announce_changes(using: str, now: datetime) -> None:

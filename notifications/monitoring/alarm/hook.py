@@ -1,6 +1,8 @@
 """The hook of alarms: a POST request or a command. It needs no database, and none of the channels."""
 
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -56,17 +58,31 @@ def request_url(request: HTTPRequest) -> None:
 def _run(command: Sequence[str], body: bytes) -> None:
     name = command[0]
     try:
-        done = subprocess.run(  # noqa: S603 - the command is that of the settings
+        process = subprocess.Popen(  # noqa: S603 - the command is that of the settings
             list(command),
-            input=body,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=conf.current().get_alarm_option("HOOK_TIMEOUT"),
-            check=False,
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired:
-        raise HookFailed(f"The command {name} has not ended in time.") from None
     except OSError as error:
         raise HookFailed(f"The command {name} could not be started: {error.strerror}.") from None
-    if done.returncode:
-        raise HookFailed(f"The command {name} has ended with status {done.returncode}.")
+    with process:
+        try:
+            process.communicate(body, conf.current().get_alarm_option("HOOK_TIMEOUT"))
+        except subprocess.TimeoutExpired:
+            raise HookFailed(f"The command {name} has not ended in time.") from None
+        finally:
+            _kill(process)
+    if process.returncode:
+        raise HookFailed(f"The command {name} has ended with status {process.returncode}.")
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """Kill a process that has not ended, and what it has started. Otherwise, each new try would leave more of them."""
+    if process.returncode is not None:
+        return
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()

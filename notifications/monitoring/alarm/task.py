@@ -27,6 +27,8 @@ logger = logging.getLogger("notifications.alarm")
 TASK_SECONDS = 5.0
 MAX_INTERVAL, MIN_INTERVAL = 10.0, 1.0
 """The seconds between two examinations, of all processes together."""
+MAX_EXAMINATION_AGE = timedelta(seconds=60)
+"""Without a newer examination that was complete, nobody knows that all is well."""
 HEARTBEAT_EVERY = timedelta(seconds=50)
 """With the interval of the task, this is about once a minute."""
 
@@ -87,7 +89,7 @@ def run_periodically(now: datetime, should_stop: ShouldStop) -> None:
     if _calls.is_busy:
         return
     is_alive = may_send_heartbeat(using, now)
-    if not (is_alive or get_database_alarm().is_known or HookCall.objects.using(using).due(now).exists()):
+    if not (is_alive or get_database_alarm().is_known or HookCall.objects.using(using).due(now)):
         return
     if is_in_transaction(using):
         # In a transaction of the caller, as in a host's tests, another connection would not see the rows.
@@ -102,14 +104,18 @@ def examine_if_due(using: str, now: datetime) -> list[Finding]:
     seconds = min(MAX_INTERVAL, max(MIN_INTERVAL, conf.current().get_alarm_option("BAD_SECONDS") / 2))
     if not AlarmTurn.objects.using(using).take("examination", timedelta(seconds=seconds), now):
         return []
-    return examine_system(using, now)
+    findings = examine_system(using, now)
+    AlarmTurn.objects.using(using).note("examined", now)
+    return findings
 
 
 def may_send_heartbeat(using: str, now: datetime) -> bool:
     """Return whether all is well, and it is this process's turn to say so."""
+    turns = AlarmTurn.objects.using(using)
     if not conf.current().get_alarm_option("HEARTBEAT_URL") or Alarm.objects.using(using).degraded().exists():
         return False
-    return AlarmTurn.objects.using(using).take("heartbeat", HEARTBEAT_EVERY, now)
+    # Examinations that fail find no alarm either.
+    return turns.is_recent("examined", MAX_EXAMINATION_AGE, now) and turns.take("heartbeat", HEARTBEAT_EVERY, now)
 
 
 def make_calls(using: str, now: datetime, is_alive: bool) -> list[str]:

@@ -40,7 +40,7 @@ class DatabaseAlarm:
         self.using = using
         self._lock = threading.Lock()
         self._next_call = 0.0
-        # If the file cannot be written, this process at least calls the hook only once.
+        # What could not be written to the file, so that this process at least calls the hook only once.
         self._kept: dict[str, str] = {}
 
     @property
@@ -120,9 +120,8 @@ class DatabaseAlarm:
                 before = self._read(file)
                 state = dict(before) or dict(self._kept)
                 yield state
-                self._kept = dict(state)
-                if state != before:
-                    self._write(file, state)
+                # What is in the file is kept nowhere else, because another process may change it.
+                self._kept = {} if state == before or self._write(file, state) else dict(state)
                 if not state:
                     self.path.unlink(missing_ok=True)
         finally:
@@ -143,7 +142,8 @@ class DatabaseAlarm:
             return {}
         return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
 
-    def _write(self, file: TextIO, state: dict[str, str]) -> None:
+    def _write(self, file: TextIO, state: dict[str, str]) -> bool:
+        """Write the file; return whether that was possible."""
         try:
             file.seek(0)
             file.truncate()
@@ -151,3 +151,5 @@ class DatabaseAlarm:
             file.flush()
         except OSError as error:
             logger.warning("What the hook of alarms knows cannot be written to %s: %s", self.path, error)
+            return False
+        return True

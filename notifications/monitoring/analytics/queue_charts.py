@@ -46,7 +46,7 @@ def chart_depth(data: Data, now: datetime) -> Chart:
     title = _("Depth of the queue in the last 24 hours")
     summary = _("The deliveries that are ready to be sent, by band; at most {most}.").format(most=format_count(most))
     series = [Series(labels[band], values) for band, values in columns.items()]
-    drawing = draw_lines("depth", title, summary, series, choose_hours(times)) if data.samples else ""
+    drawing = draw_lines("depth", title, summary, series, choose_hours(times, STEP)) if data.samples else ""
     rows = [row for row in zip(times, *columns.values(), dead, strict=True) if row[-1] is not None]
     table = Table([_("From"), *(one.label.capitalize() for one in series), _("Dead")], rows)
     note = _("The highest number in each quarter of an hour. Where a line has a gap, nothing was measured.")

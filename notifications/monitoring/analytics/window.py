@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from notifications.monitoring.charts import Tick, choose_ticks
 
-HOUR = timedelta(hours=1)
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 HOURS_PER_TICK = 6
 DAYS = {"24h": 1, "7d": 7, "30d": 30, "90d": 90}
 CHOICES = [("24h", _("24 hours")), ("7d", _("7 days")), ("30d", _("30 days")), ("90d", _("90 days"))]
@@ -61,18 +61,25 @@ class Window:
     def ticks(self) -> list[Tick]:
         """The labels of the x axis in the active language: every sixth hour, or some of the days."""
         if self.is_hourly:
-            return choose_hours(self.steps)
+            return choose_hours(self.steps, HOUR)
         # The short name of the month, in the order of the language.
         pattern = get_format("MONTH_DAY_FORMAT").replace("F", "M")
         return choose_ticks([date_format(step, pattern) for step in self.steps])
 
 
-def choose_hours(times: Sequence[datetime]) -> list[Tick]:
-    """Return ticks for the times at which every sixth hour of the day begins."""
+def choose_hours(times: Sequence[datetime], step: timedelta) -> list[Tick]:
+    """Return ticks for the first of the times in every sixth hour of the day.
+
+    If they are not full hours, their labels are longer, so there is one in every twelfth hour.
+
+    :param step: the distance between two of the times.
+    """
+    minutes = step // MINUTE
     return [
         Tick(index, date_format(time, "TIME_FORMAT"))
         for index, time in enumerate(times)
-        if time.hour % HOURS_PER_TICK == 0 and time.minute == 0
+        # In a time zone such as India's, the hours of UTC begin at half past. These labels need more room.
+        if time.hour % (2 * HOURS_PER_TICK if time.minute else HOURS_PER_TICK) == 0 and time.minute < minutes
     ]
 
 

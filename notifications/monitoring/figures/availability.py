@@ -27,11 +27,13 @@ def roll_up_availability(now: datetime, should_stop: Callable[[], bool] = lambda
     Any number of processes can do it, because the result depends on the samples only. A periodic task.
     """
     using = router.db_for_write(Availability)
-    newest = Availability.objects.using(using).order_by("-hour").values_list("hour", flat=True).first()
+    # What is in the future was written before the clock was set back.
+    past = Availability.objects.using(using).filter(hour__lte=now)
+    newest = past.order_by("-hour").values_list("hour", flat=True).first()
     # The newest hour may have been incomplete, and the one before may have ended without a sample.
     start = find_hour(now - SAMPLES_KEPT) if newest is None else newest - HOUR
     samples = QueueSample.objects.using(using)
-    found = list(samples.filter(minute__gte=start).order_by("minute"))
+    found = list(samples.filter(minute__gte=start, minute__lte=now).order_by("minute"))
     if not found:
         return 0
     limits = conf.current().get_latency_limits()

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from django.db import router
 
 from notifications import conf
+from notifications.core import clock
 from notifications.core.databases import read_from_primary
 from notifications.models import Availability, Figure, FigureDelta, QueueSample
 from notifications.storage.figures import SENT, TOTAL, find_hour, move_deltas, read_hours
@@ -50,7 +51,9 @@ def delete_old_figures(using: str, before: datetime) -> int:
     """
     hourly = Figure.objects.using(using).exclude(hour=TOTAL).filter(hour__lt=before)
     deleted = hourly.delete()[0] + Availability.objects.using(using).filter(hour__lt=before).delete()[0]
-    newest = QueueSample.objects.using(using).order_by("-minute").values_list("minute", flat=True).first()
+    # A sample of the future, written before the clock was set back, must not make the others old.
+    past = QueueSample.objects.using(using).filter(minute__lte=clock.now(using))
+    newest = past.order_by("-minute").values_list("minute", flat=True).first()
     if newest is not None:
-        deleted += QueueSample.objects.using(using).filter(minute__lt=newest - SAMPLES_KEPT).delete()[0]
+        deleted += past.filter(minute__lt=newest - SAMPLES_KEPT).delete()[0]
     return deleted

@@ -25,7 +25,9 @@ def sample_queue(now: datetime, should_stop: Callable[[], bool] = lambda: False)
     """
     using = router.db_for_write(QueueSample)
     samples = QueueSample.objects.using(using)
-    if samples.filter(minute__gte=now - timedelta(minutes=2), measured_at__gt=now - MIN_AGE).exists():
+    # A sample from before the clock was set back is in the future.
+    recent = samples.filter(minute__range=(now - timedelta(minutes=2), now), measured_at__gt=now - MIN_AGE)
+    if recent.exists():
         return False
     measured, minute = measure_bands(using, now), now.replace(second=0, microsecond=0)
     delays = {name: value for name, value in measured.items() if name.startswith("delay_")}

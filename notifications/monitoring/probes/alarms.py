@@ -14,11 +14,17 @@ def probe_alarms(using: str, now: datetime) -> Iterator[Finding]:
     limit = timedelta(seconds=conf.current().get_alarm_limit("alarm_seconds"))
     old = Alarm.objects.using(using).degraded().filter(degraded_at__lte=now - limit, notification__isnull=False)
     causes = dict(old.exclude(cause="alarms").values_list("cause", "notification_id"))
-    reached: set[int] = set()
+    states: dict[int, set[str]] = {}
     if causes:
-        sent = Delivery.objects.using(using).filter(notification__in=causes.values(), state=DeliveryState.SENT)
-        reached = set(sent.values_list("notification_id", flat=True))
-    unsent = [cause for cause, notification in causes.items() if notification not in reached]
+        rows = Delivery.objects.using(using).filter(notification__in=causes.values())
+        for notification, state in rows.values_list("notification_id", "state"):
+            states.setdefault(notification, set()).add(state)
+    # Without any delivery, the alarm is so old that they have been purged.
+    unsent = [
+        cause
+        for cause, notification in causes.items()
+        if notification in states and DeliveryState.SENT not in states[notification]
+    ]
     if not unsent:
         yield Finding("alarms", True, "Every alarm has been sent to an operator.")
         return

@@ -38,7 +38,8 @@ def probe_workers(using: str, now: datetime) -> Iterator[Finding]:
 
 def is_alive(row: Heartbeat, now: datetime) -> bool:
     """Return whether a worker has reported within the time of a lease."""
-    return now - row.beat_at <= timedelta(seconds=conf.current().lease_seconds)
+    # A worker that lives corrects a time in the future, which is one from before the clock was set back.
+    return abs(now - row.beat_at) <= timedelta(seconds=conf.current().lease_seconds)
 
 
 def find_uptime(using: str, now: datetime) -> timedelta | None:
