@@ -4,10 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
 
 from notifications.core import clock
 from notifications.models import Availability, Delivery, Notification, QueueSample
 from notifications.monitoring.figures import delete_old_figures, measure_bands, roll_up_availability, sample_queue
+from notifications.monitoring.figures.availability import count_minutes
 from tests.delivering.scripted import refuse_orders
 
 pytestmark = pytest.mark.django_db
@@ -114,3 +117,28 @@ def test_samples_of_the_future_are_no_obstacle_once_the_clock_was_set_back():
     with clock.override(lambda: LATER):
         delete_old_figures("default", START)
     assert QueueSample.objects.count() == 3
+
+
+@given(st.lists(st.tuples(st.integers(1, 150), st.integers(0, 59), st.integers(0, 9000)), min_size=1, max_size=8))
+def test_the_minutes_of_whole_hours_are_those_counted_one_by_one(rows):
+    samples, minute = [], 0
+    for distance, second, delay in rows:
+        minute += distance
+        at = START + minute * MINUTE
+        samples.append(QueueSample(minute=at, measured_at=at + timedelta(seconds=second), delay_high=delay))
+    expected = {}
+    for number in range(minute + 1):
+        now = START + number * MINUTE
+        sample = next(sample for sample in samples if sample.minute >= now)
+        delay = sample.delay_high - max(0.0, (sample.measured_at - now - MINUTE).total_seconds())
+        minutes, good = expected.get(now.replace(minute=0), (0, 0))
+        expected[now.replace(minute=0)] = (minutes + 1, good + (delay <= 60))
+    assert count_minutes(samples, "high", 60, START) == expected
+
+
+def test_hours_of_a_year_without_workers_are_counted():
+    add_sample(0)
+    roll_up_availability(START)
+    add_sample(365 * 24 * 60)
+    roll_up_availability(START + timedelta(days=365))
+    assert Availability.objects.filter(band="high", minutes=60, good_minutes=60).count() == 365 * 24

@@ -4,7 +4,6 @@ It is calculated from the samples of the queue. A minute without a sample is bad
 was overdue at the end of that minute, and otherwise good: no worker has to run while nothing is due.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -58,19 +57,31 @@ def count_minutes(
     :param samples: in the order of their minutes.
     :param limit: the seconds by which a delivery may be late in a good minute.
     """
-    counts: dict[datetime, tuple[int, int]] = {}
-    minutes = [sample.minute for sample in samples]
-    minute = first
-    while minute <= minutes[-1]:
-        sample = samples[bisect_left(minutes, minute)]
-        is_good = get_delay_at(sample, band, minute + MINUTE) <= limit
-        number, good = counts.get(find_hour(minute), (0, 0))
-        counts[find_hour(minute)] = (number + 1, good + is_good)
-        minute += MINUTE
-    return counts
+    counts: dict[datetime, list[int]] = {}
+    for sample in samples:
+        last_good = find_last_good_minute(sample, getattr(sample, f"delay_{band}") - limit)
+        # In whole hours, because months without a sample are possible.
+        while first <= sample.minute:
+            hour = find_hour(first)
+            end = min(sample.minute, hour + HOUR - MINUTE)
+            count = counts.setdefault(hour, [0, 0])
+            count[0] += count_minutes_until(first, end)
+            count[1] += count_minutes_until(first, min(end, last_good))
+            first = end + MINUTE
+    return {hour: (minutes, good) for hour, (minutes, good) in counts.items()}
 
 
-def get_delay_at(sample: QueueSample, band: str, end: datetime) -> float:
-    """Return how late the oldest due delivery was at the end of a minute, as the sample of it or a later one shows."""
-    delay: float = getattr(sample, f"delay_{band}")
-    return delay - max(0.0, (sample.measured_at - end).total_seconds())
+def find_last_good_minute(sample: QueueSample, excess: float) -> datetime:
+    """Return the last good minute up to that of a sample, which shows the minutes since the sample before it.
+
+    :param excess: the seconds by which the oldest due delivery exceeded the limit when the sample was taken.
+    """
+    if excess <= 0:
+        return sample.minute
+    # At the end of a minute so long before, it did not exceed the limit yet.
+    return min(sample.minute, sample.measured_at - timedelta(seconds=excess)) - MINUTE
+
+
+def count_minutes_until(first: datetime, last: datetime) -> int:
+    """Return the number of minutes that begin from a full minute until a time."""
+    return max(0, (last - first) // MINUTE + 1)
