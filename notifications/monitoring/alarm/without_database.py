@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TextIO
 
@@ -43,8 +44,9 @@ class DatabaseAlarm:
         # What could not be written to the file, so that this process at least calls the hook only once.
         self._kept: dict[str, str] = {}
 
-    @property
+    @cached_property
     def path(self) -> Path:
+        """The file, which stays the same for the life of the process."""
         return leftovers.get_folder() / f"{leftovers.hash_database(self.using)}{SUFFIX}"
 
     def begin(self, detail: str) -> str:
