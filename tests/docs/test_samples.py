@@ -78,6 +78,8 @@ LANGUAGES = {
 }
 # What stands for the apps of a host in the samples.
 PACKAGES = {"shop": "tests.shop", "estate": "example_project.estate"}
+MADE: set[str] = set()
+"""The modules that samples have made."""
 # Settings that cannot change while a test runs.
 FIXED = {"INSTALLED_APPS", "DATABASES", "NOTIFICATIONS_CLUSTER_MODEL", "AUTH_USER_MODEL"}
 # Why send() lets a delivery wait.
@@ -141,17 +143,19 @@ def packages():
     try:
         yield
     finally:
-        # What was imported from a file stays, also if a sample fails: a second import would make other classes of the
-        # same name, and cryptography knows its modes by their classes.
-        for name, module in [*sys.modules.items()]:
-            if not getattr(module, "__spec__", None) or name.split(".")[0] in PACKAGES:
+        # Everything else that was imported stays, also if a sample fails: a second import would make other classes of
+        # the same name, and cryptography knows its modes by their classes.
+        for name in [*sys.modules]:
+            if name in MADE or name.split(".")[0] in PACKAGES:
                 del sys.modules[name]
+        MADE.clear()
         sys.modules.update(before)
 
 
 def run_as_module(block: Block) -> ModuleType:
     module = ModuleType(block.module)
     package = block.module.partition(".")[0]
+    MADE.update((package, block.module))
     for name in [package, block.module]:
         sys.modules.setdefault(name, ModuleType(name))
     sys.modules[block.module] = module
