@@ -35,7 +35,7 @@ def test_a_circuit_is_bad_after_a_while(settings):
     assert look(probe_circuits).is_healthy
     Circuit.objects.create(key="sms/twilio", opened_at=now - timedelta(seconds=90), open_until=now)
     finding = look(probe_circuits)
-    assert (finding.is_healthy, finding.detail) == (False, "Not used for 90 s or less: sms/twilio.")
+    assert (finding.is_healthy, finding.detail) == (False, "Not used for 1 min or less: sms/twilio.")
     assert finding.since == now - timedelta(seconds=30)
     Circuit.objects.all().update(open_until=None)
     assert look(probe_circuits).is_healthy
@@ -49,10 +49,10 @@ def test_dead_letters_grow(settings, django_user_model):
     rows = Delivery.objects.order_by("pk")
     rows.update(state="dead", settled_at=clock.now())
     rows.filter(pk=rows[0].pk).update(settled_at=clock.now() - timedelta(minutes=11))
-    assert look(probe_growth).detail == "2 deliveries have died in the last 10 minutes."
+    assert look(probe_growth).detail == "2 deliveries have died within 10 min."
     rows.update(settled_at=clock.now())
     finding = look(probe_growth)
-    assert (finding.is_healthy, finding.detail) == (False, "More than 2 deliveries have died in the last 10 minutes.")
+    assert (finding.is_healthy, finding.detail) == (False, "More than 2 deliveries have died within 10 min.")
 
 
 def test_the_limits_of_the_queue_are_settings(settings, django_user_model):

@@ -29,7 +29,7 @@ def test_the_size_of_the_database_is_measured_against_its_limit(settings):
     settings.NOTIFICATIONS = {"STORAGE": {"LIMIT_BYTES": usage.used + 10}}
     [finding] = probe_storage("default", now())
     assert not finding.is_healthy
-    assert "which is critical" in finding.detail
+    assert "That is critical." in finding.detail
     assert "purge_notifications" in finding.remedy
 
 

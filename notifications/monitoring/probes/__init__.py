@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from django.db import Error
+from django.utils.translation import gettext as _
 
 from notifications.core.databases import is_missing_migration, is_temporary_failure
 from notifications.models.alarm import MAX_CAUSE_LENGTH
@@ -75,8 +76,8 @@ def run_probe(name: str, probe: Probe, using: str, now: datetime) -> Sequence[Fi
             raise
         logger.exception("The probe %r has failed.", name)
         # The text of the error may contain secrets, such as the URL of a request.
-        detail = f"It cannot be examined: {type(error).__name__}."
-        remedy = "The log has the traceback. Correct the probe."
+        detail = _("It cannot be examined: %(error)s.") % {"error": type(error).__name__}
+        remedy = _("The log has the traceback. Correct the probe.")
         return [Finding(name[:MAX_CAUSE_LENGTH], False, detail, remedy, is_failure=True)]
     return found
 

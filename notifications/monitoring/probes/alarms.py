@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from django.utils.translation import gettext as _
+
 from notifications import conf
 from notifications.models import Alarm, Delivery
-from notifications.monitoring.findings import Finding
+from notifications.monitoring.findings import Finding, judge
 from notifications.outcomes import DeliveryState
 
 
@@ -25,12 +27,11 @@ def probe_alarms(using: str, now: datetime) -> Iterator[Finding]:
         for cause, notification in causes.items()
         if notification in states and DeliveryState.SENT not in states[notification]
     ]
-    if not unsent:
-        yield Finding("alarms", True, "Every alarm has been sent to an operator.")
-        return
-    yield Finding(
+    yield judge(
         "alarms",
-        False,
-        f"Alarms that no channel has sent: {', '.join(unsent)}.",
-        "Look at the deliveries of the event system_degraded, and give operators another channel.",
+        not unsent,
+        _("Alarms that no channel has sent: %(names)s.") % {"names": ", ".join(unsent)}
+        if unsent
+        else _("Every alarm has been sent to an operator."),
+        _("Look at the deliveries of the event system_degraded, and give operators another channel."),
     )

@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from django.utils.translation import gettext as _
+
 from notifications import conf
 from notifications.core import clock
-from notifications.monitoring.findings import Finding
+from notifications.monitoring.findings import Finding, judge
 
 
 def probe_clock(using: str, now: datetime) -> Iterator[Finding]:
     """Return the finding ``clock``. What is due depends on the database's clock, and certificates on the other one."""
     if not clock.uses_server_time(using):
-        yield Finding("clock", True, "The database uses the clock of this machine.")
+        yield Finding("clock", True, _("The database uses the clock of this machine."))
         return
     before = clock.local_now()
     there = clock.now(using)
@@ -19,10 +21,15 @@ def probe_clock(using: str, now: datetime) -> Iterator[Finding]:
     # The reading was made somewhere between the two, so a slow answer is no skew.
     skew = max(there - after, before - there, timedelta()).total_seconds()
     is_healthy = skew <= conf.current().get_alarm_limit("clock_seconds")
-    side = "behind" if there > after else "ahead of"
-    yield Finding(
+    if not skew:
+        detail = _("The clocks agree.")
+    elif there > after:
+        detail = _("The clock of this machine is %(seconds)s s behind that of the database.")
+    else:
+        detail = _("The clock of this machine is %(seconds)s s ahead of that of the database.")
+    yield judge(
         "clock",
         is_healthy,
-        f"The clock of this machine is {skew:.1f} s {side} that of the database." if skew else "The clocks agree.",
-        "" if is_healthy else "Let both machines set their clocks by NTP, such as with chrony.",
+        detail % {"seconds": f"{skew:.1f}"},
+        _("Let both machines set their clocks by NTP, such as with chrony."),
     )

@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
 from notifications import conf
 from notifications.models import Delivery
-from notifications.monitoring.findings import Finding
+from notifications.monitoring.findings import Finding, judge
+from notifications.monitoring.probes.workers import describe_time
 from notifications.outcomes import DeliveryState
 
 PERIOD = timedelta(minutes=10)
@@ -16,13 +20,16 @@ def probe_growth(using: str, now: datetime) -> Iterator[Finding]:
     limit = int(conf.current().get_alarm_limit("dead_letters_growth"))
     new = Delivery.objects.using(using).filter(state=DeliveryState.DEAD, settled_at__gt=now - PERIOD)
     count = new.order_by()[: limit + 1].count()
-    minutes = PERIOD.total_seconds() / 60
-    if count <= limit:
-        yield Finding("dead letters growing", True, f"{count} deliveries have died in the last {minutes:.0f} minutes.")
-        return
-    yield Finding(
+    is_healthy = count <= limit
+    if is_healthy:
+        text = ngettext(
+            "%(count)d delivery has died within %(time)s.", "%(count)d deliveries have died within %(time)s.", count
+        )
+    else:
+        text = _("More than %(limit)d deliveries have died within %(time)s.")
+    yield judge(
         "dead letters growing",
-        False,
-        f"More than {limit} deliveries have died in the last {minutes:.0f} minutes.",
-        "The list of deliveries in the admin shows why. Correct the cause, then run replay_dead_letters.",
+        is_healthy,
+        text % {"count": count, "limit": limit, "time": describe_time(PERIOD)},
+        _("The list of deliveries in the admin shows why. Correct the cause, then run replay_dead_letters."),
     )

@@ -8,6 +8,7 @@ from django.utils.translation import ngettext
 
 from notifications import conf
 from notifications.monitoring.findings import Finding, judge
+from notifications.monitoring.probes.workers import describe_time
 from notifications.monitoring.readings import read_queue
 from notifications.storage.queue_depth import QueueDepth
 
@@ -29,7 +30,7 @@ def probe_queue(using: str, now: datetime) -> Iterator[Finding]:
     yield judge(
         "delay",
         delay < timedelta(seconds=limit("delay")),
-        _("The oldest due delivery has waited for %(seconds)d s.") % {"seconds": delay.total_seconds()},
+        _("The oldest due delivery has waited for %(time)s.") % {"time": describe_time(delay)},
         _(
             "Check that workers run and that no channel is paused. If they do, start more of them, or look for a slow "
             "provider in the list of circuits."

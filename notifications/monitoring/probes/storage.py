@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils.translation import gettext as _
+
 from notifications import conf
-from notifications.monitoring.findings import Finding
+from notifications.monitoring.findings import Finding, judge
 from notifications.storage.engine import get_engine
 
 GOOD, WARNING, CRITICAL = "good", "warning", "critical"
@@ -39,10 +41,14 @@ class Usage:
         return WARNING if self.share >= site.get_storage_option("WARN") else GOOD
 
     def __str__(self) -> str:
-        if not self.limit:
-            return f"The {self.name} takes {self.used / 1e6:,.0f} MB."
-        level = "" if self.level == GOOD else f", which is {self.level}"
-        return f"The {self.name} is {self.share:.0%} full: {self.used / 1e6:,.0f} of {self.limit / 1e6:,.0f} MB{level}."
+        texts = {
+            ("database", True): _("The database takes %(used)s MB."),
+            ("database", False): _("The database is %(percent)d%% full: %(used)s of %(limit)s MB."),
+            ("disk", False): _("The disk is %(percent)d%% full: %(used)s of %(limit)s MB."),
+        }
+        used, limit = (f"{size / 1e6:,.0f}" for size in (self.used, self.limit))
+        text = texts[self.name, not self.limit] % {"percent": round(self.share * 100), "used": used, "limit": limit}
+        return text + " " + _("That is critical.") if self.level == CRITICAL else text
 
 
 def measure_storage(using: str) -> list[Usage]:
@@ -59,13 +65,13 @@ def measure_storage(using: str) -> list[Usage]:
 def probe_storage(using: str, now: datetime) -> Iterator[Finding]:
     """Return the finding ``storage``."""
     usages = measure_storage(using)
-    is_healthy = all(usage.level == GOOD for usage in usages)
-    remedy = (
-        ""
-        if is_healthy
-        else (
+    yield judge(
+        "storage",
+        all(usage.level == GOOD for usage in usages),
+        " ".join(map(str, usages)),
+        _(
             "Run `manage.py purge_notifications`, shorten the ages in NOTIFICATIONS['RETENTION'], or add space and "
-            f"raise {LIMIT_SETTING}."
+            "raise %(setting)s."
         )
+        % {"setting": LIMIT_SETTING},
     )
-    yield Finding("storage", is_healthy, " ".join(map(str, usages)), remedy)
