@@ -189,9 +189,9 @@ def fill(deliveries: int) -> dict[str, int]:
     counts["cluster"] = max(counts["cluster"], 5)
     counts["user"] = max(counts["user"], counts["usersettings"])
     written: dict[str, int] = {}
-    # The cluster that a migration has added, and the users of other benchmarks.
-    get_cluster_model()._default_manager.all().delete()
-    get_user_model()._default_manager.all().delete()
+    # Those of other benchmarks, and the cluster that a migration has added.
+    for model in (get_user_model(), apps.get_model("auth.Group"), get_cluster_model()):
+        model._default_manager.all().delete()
     for model in list_models():
         name = model._meta.model_name or ""
         written[name] = counts.get(name, max(deliveries // 100, 4))
