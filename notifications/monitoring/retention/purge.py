@@ -22,9 +22,9 @@ from notifications.storage.engine import get_engine
 logger = logging.getLogger("notifications.retention")
 
 MAX_BATCH, MIN_BATCH = 1000, 10
-TARGET_SECONDS, SERVER_TARGET_SECONDS = 0.01, 0.05
+TARGET_SECONDS, SERVER_TARGET_SECONDS = 0.003, 0.05
 """How long a transaction should take. On SQLite, other writers wait so long; on a server, nobody waits."""
-PAUSE_RATIO, SERVER_PAUSE_RATIO = 4.0, 1.0
+PAUSE_RATIO, SERVER_PAUSE_RATIO = 10.0, 1.0
 """A pause after each transaction is this many times as long, so that others have the database and the processor."""
 TASK_SECONDS, CRITICAL_TASK_SECONDS = 0.05, 0.5
 REST_SECONDS = 3600.0
