@@ -153,11 +153,10 @@ def set_enabled(endpoint: WebhookEndpoint, enabled: bool) -> WebhookEndpoint:
 def set_all_enabled(keys: Collection[int], enabled: bool) -> list[WebhookEndpoint]:
     """Enable or disable the endpoints with these keys, as :func:`set_enabled` does; return those that this changes."""
     rows = _rows().filter(pk__in=keys, enabled=not enabled)
-    values: dict[str, Any] = {"disabled_at": None, "disabled_reason": ""}
+    values: dict[str, Any] = {"disabled_at": clock.now(rows.db), "disabled_reason": WebhookEndpoint.Disabled.PERSON}
     if enabled:
+        values = {"disabled_at": None, "disabled_reason": ""}
         values |= {"failing_since": None, "slowed_until": None, "slow_answers": 0}
-    else:
-        values = {"disabled_at": clock.now(rows.db), "disabled_reason": WebhookEndpoint.Disabled.PERSON}
     with transaction.atomic(using=rows.db):
         changed = list(rows.select_for_update().order_by("pk"))
         _rows().filter(pk__in=[row.pk for row in changed]).update(enabled=enabled, **values)
