@@ -60,6 +60,9 @@ class Sender:
         self._take_seen: Callable[[], Seen] | None = None
         self._seen_written_at = float("-inf")
         self._logged_at = float("-inf")
+        # What the last try for the current change has sent. If the connection is lost at the commit, nobody knows
+        # whether it was committed.
+        self._unconfirmed: Counter[str] = Counter()
 
     def connect(self, bus: str, restore: Callable[[str, Standing], None], take_seen: Callable[[], Seen]) -> None:
         """Read what stands on a bus, and pass it to ``restore``. If the database is away, do it later.
@@ -101,6 +104,7 @@ class Sender:
         if self.store is None:
             self._add(self._send_all(change, has_state=False))
             return
+        self._unconfirmed = Counter()
         pause, gives_up_at = FIRST_PAUSE_SECONDS, float("inf")
         while not self._try_to_write(self.store, change):
             if self.stopped.is_set():
@@ -152,9 +156,14 @@ class Sender:
     def _write(self, store: Store, change: Change) -> Counter[str]:
         with transaction.atomic(using=self.using):
             accepted = store.apply(change)
-            if accepted is None:
-                return Counter()
-            return self._send_all(accepted, has_state=store.remembers(accepted))
+            counts: Counter[str] = Counter()
+            if accepted is not None:
+                counts = self._send_all(accepted, has_state=store.remembers(accepted))
+            if not counts["sent"] and self._unconfirmed["sent"]:
+                # The try before was committed, and only the answer was lost. Its notifications count.
+                counts = self._unconfirmed
+            self._unconfirmed = counts
+        return counts
 
     def _send_all(self, change: Change, has_state: bool) -> Counter[str]:
         """Return how many notifications were sent, spooled, sent before, and failed."""

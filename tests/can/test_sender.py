@@ -152,6 +152,25 @@ def test_a_change_that_was_committed_when_contact_was_lost_is_not_sent_again(sen
     assert len(places()) == 1
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_notification_counts_once_if_contact_was_lost_at_its_commit(sender, tally, monkeypatch):
+    commit, lost = connection.commit, []
+
+    def commit_and_lose_contact():
+        commit()
+        if not lost:
+            lost.append(1)
+            raise database_is_locked()
+
+    monkeypatch.setattr(connection, "commit", commit_and_lose_contact)
+    monkeypatch.setattr(sender_module, "FIRST_PAUSE_SECONDS", 0.01)
+    sender.send(fault_change())
+    assert (lost, len(places()), tally.sent, tally.already_sent, tally.failed) == ([1], 1, 1, 0, 0)
+    # It does not count for the next change.
+    sender.send(fault_change())
+    assert tally.sent == 1
+
+
 def test_a_bridge_that_stops_gives_up_after_a_while_and_finds_the_fault_again(tally, monkeypatch, caplog):
     fail_times(monkeypatch, 10_000)
     monkeypatch.setattr(sender_module, "GRACE_SECONDS", 0.2)
