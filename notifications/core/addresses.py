@@ -175,7 +175,9 @@ def _find_host(url: str) -> str:
 EMAIL_IN_TEXT_PATTERN = re.compile(
     r"""(?:"[^"]++"|(?<![^\s<>"'(),;:@])[^\s<>"'(),;:@]++)@(?:\[[^\]\s]{1,100}+\]|[\w.-]+\w)"""
 )
-PHONE_IN_TEXT_PATTERN = re.compile(r"\+\d{7,15}")
+# Also as people write it, such as +49 151 1234-5678 or +44 (0)20 7946 0000. No country's code begins with zero, but
+# offsets of time zones do.
+PHONE_IN_TEXT_PATTERN = re.compile(r"\+(?:\d{7,15}|[1-9](?:[ \xa0()./-]{0,2}\d){6,14})")
 
 
 def mask_addresses(text: str) -> str:
