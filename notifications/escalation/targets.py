@@ -12,6 +12,7 @@ from django.utils.module_loading import import_string
 
 from notifications import conf
 from notifications.conf.problem import suggest
+from notifications.core.addresses import is_url_name, is_well_formed
 from notifications.core.databases import is_in_transaction
 from notifications.escalation.schedules import load_schedule
 from notifications.events.escalation import TARGET_KINDS, Target, parse_target
@@ -94,15 +95,19 @@ def find_role(name: str, cluster: Any = None, now: Any = None) -> Group:
 def parse_address(value: str, cluster: Any = None, now: Any = None) -> Address:
     """Return the address of a text such as ``email=office@example.com phone=+4915112345678``.
 
-    :raises UnresolvedTarget: if it has another form, or no channel uses the kind.
+    :raises UnresolvedTarget: if it has another form, no channel uses the kind, or an address is not valid.
     """
     pairs = [part.partition("=") for part in value.split()]
     if not pairs or not all(kind and equals and found for kind, equals, found in pairs):
         raise UnresolvedTarget(f"{value!a:.80} is not an address. Write {TARGET_KINDS['address']}.")
     try:
-        return Address(**{kind: found for kind, _equals, found in pairs})
+        address = Address(**{kind: found for kind, _equals, found in pairs})
     except InvalidRecipient as error:
         raise UnresolvedTarget(str(error)) from error
+    for kind, found in address.by_kind:
+        if not is_well_formed(kind, found) and not is_url_name(kind, found):
+            raise UnresolvedTarget(f"{found!a:.80} is not a valid address of the kind {kind!r}.")
+    return address
 
 
 def find_rota(key: str, cluster: Any) -> Rota:

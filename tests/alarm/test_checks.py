@@ -24,6 +24,7 @@ def run(settings, deploy=False, **value):
         ("email:ops@example.com", "is not a target"),
         ("supervisor", "ESCALATION_TARGETS'] has no 'supervisor'"),
         ("address:ops@example.com", "is not an address"),
+        ("address:email=ops", "'ops' is not a valid address of the kind 'email'"),
         (["user:ada", "path:shop.nowhere.find"], "No module named"),
         ("path:tests.alarm.hooks", "tests.alarm.hooks is not a function"),
     ],
