@@ -91,7 +91,11 @@ def test_an_alarm_that_no_channel_sends_is_a_cause(operators, settings):
     finding = look(probe_alarms)
     assert (finding.is_healthy, finding.detail) == (False, "Alarms that no channel has sent: pump.")
     Delivery.objects.filter(channel="app").update(state="sent")
+    assert not look(probe_alarms).is_healthy, "nobody may be looking at the inbox"
+    Delivery.objects.filter(channel="email").update(state="sent")
     assert look(probe_alarms).is_healthy
+    Delivery.objects.filter(channel="email").delete()
+    assert look(probe_alarms).is_healthy, "the inbox was the only channel"
     Delivery.objects.all().delete()
     assert look(probe_alarms).is_healthy, "what announced it was purged"
 

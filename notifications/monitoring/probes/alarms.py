@@ -6,27 +6,27 @@ from datetime import datetime, timedelta
 from django.utils.translation import gettext as _
 
 from notifications import conf
+from notifications.events import NotificationChannel
 from notifications.models import Alarm, Delivery
 from notifications.monitoring.findings import Finding, judge
 from notifications.outcomes import DeliveryState
 
 
 def probe_alarms(using: str, now: datetime) -> Iterator[Finding]:
-    """Return the finding ``alarms``: whether each present alarm has been sent to somebody."""
+    """Return the finding ``alarms``: whether each present alarm has been sent to somebody.
+
+    An item of the inbox counts only if the alarm was queued for no other channel: nobody may be looking.
+    """
     limit = timedelta(seconds=conf.current().get_alarm_limit("alarm_seconds"))
     old = Alarm.objects.using(using).degraded().filter(degraded_at__lte=now - limit, notification__isnull=False)
     causes = dict(old.exclude(cause="alarms").values_list("cause", "notification_id"))
-    states: dict[int, set[str]] = {}
+    deliveries: dict[int, set[tuple[bool, str]]] = {}
     if causes:
         rows = Delivery.objects.using(using).filter(notification__in=causes.values())
-        for notification, state in rows.values_list("notification_id", "state"):
-            states.setdefault(notification, set()).add(state)
+        for notification, channel, state in rows.values_list("notification_id", "channel", "state"):
+            deliveries.setdefault(notification, set()).add((channel == NotificationChannel.APP.value, state))
     # Without any delivery, the alarm is so old that they have been purged.
-    unsent = [
-        cause
-        for cause, notification in causes.items()
-        if notification in states and DeliveryState.SENT not in states[notification]
-    ]
+    unsent = [cause for cause, notification in causes.items() if not _is_sent(deliveries.get(notification, set()))]
     yield judge(
         "alarms",
         not unsent,
@@ -35,3 +35,11 @@ def probe_alarms(using: str, now: datetime) -> Iterator[Finding]:
         else _("Every alarm has been sent to an operator."),
         _("Look at the deliveries of the event system_degraded, and give operators another channel."),
     )
+
+
+def _is_sent(deliveries: set[tuple[bool, str]]) -> bool:
+    """
+    :param deliveries: for each, whether it is an item of the inbox, and its state.
+    """
+    states = {state for is_item, state in deliveries if not is_item} or {state for _is_item, state in deliveries}
+    return not states or DeliveryState.SENT in states
