@@ -1,15 +1,32 @@
-"""The admin of circuits, workers and buckets, for operators."""
+"""The admin of alarms, circuits, workers and buckets, for operators."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import Q
+from django.db.models import F, Q
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from notifications.admin import search
 from notifications.admin.base import PermanentAdmin, StyledAdmin
-from notifications.models import Bucket, Circuit, Heartbeat
+from notifications.models import Alarm, Bucket, Circuit, Heartbeat
+
+
+@admin.register(Alarm)
+class AlarmAdmin(StyledAdmin):
+    """The causes that were bad at some time, those of which there is an alarm first. The page is read-only."""
+
+    list_display = ("cause", "degraded_at", "bad_since", "good_since", "detail", "remedy")
+    ordering: ClassVar[tuple[Any, ...]] = (F("degraded_at").desc(nulls_last=True), "cause")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Alarm | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Alarm | None = None) -> bool:
+        return False
 
 
 @admin.register(Circuit)

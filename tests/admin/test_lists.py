@@ -13,6 +13,7 @@ from django.test import Client
 
 from notifications.events import NOTIFICATION_EVENTS
 from notifications.models import (
+    Alarm,
     Bucket,
     Circuit,
     Cluster,
@@ -105,6 +106,7 @@ def test_no_column_is_cut_off_in_a_narrow_window(boss: Client, cluster: Cluster,
     Delivery.objects.update(state="dead", reason=Reason.LOST_CONTACT, attempts=3)
     Bucket.objects.create(key="k" * 300, full_at=TIME, seen_at=TIME, promised_at=TIME)
     Circuit.objects.create(key="k" * 160, error="e" * 300, opened_at=TIME, open_until=TIME)
+    Alarm.objects.create(cause="c" * 100, detail="d" * 500, remedy="r" * 500, bad_since=TIME, degraded_at=TIME)
     Heartbeat.objects.create(owner="o" * 100, host="h" * 255, pid=1, started_at=TIME, beat_at=TIME)
     Pause.objects.create(channel="c" * 50, note="n" * 200, since=TIME)
     Cluster.objects.create(name="n" * 200, slug="s" * 100)

@@ -15,6 +15,7 @@ from notifications.admin.paging import BoundedPaginator
 from notifications.core import clock
 from notifications.models import (
     Acknowledgement,
+    Alarm,
     Bucket,
     CanAlert,
     CanDevice,
@@ -41,7 +42,7 @@ from notifications.recipients import Address
 from tests.admin.conftest import customers, send
 
 CHOSEN = (UserSettings, SharedPreference, Mute, PreferenceChange, TopicSubscription)
-OPERATED = (Bucket, Circuit, Heartbeat, Pause, Suppression, TrackingEvent)
+OPERATED = (Alarm, Bucket, Circuit, Heartbeat, Pause, Suppression, TrackingEvent)
 ON_A_BUS = (CanAlert, CanDevice, CanFault)
 SHOWN = (Notification, Delivery, NotificationLog, InboxItem, Acknowledgement, Cluster, *OPERATED, *CHOSEN, *ON_A_BUS)
 READ_ONLY = (Notification, Delivery, NotificationLog, Bucket, PreferenceChange, Suppression, TrackingEvent, *ON_A_BUS)
@@ -91,6 +92,7 @@ def create_rows_of_every_model(count: int, cluster: Cluster, prefix: str = "ann"
     )
     Pause.objects.bulk_create(Pause(channel=user.username, since=now) for user in users)
     Circuit.objects.bulk_create(Circuit(key=f"email {user.username}") for user in users)
+    Alarm.objects.bulk_create(Alarm(cause=user.username, bad_since=now, degraded_at=now) for user in users)
     Heartbeat.objects.bulk_create(
         Heartbeat(owner=user.username, host="here", pid=1, started_at=now, beat_at=now) for user in users
     )
