@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from io import StringIO
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 from notifications.core import clock
@@ -20,7 +20,7 @@ from notifications.management.commands.notifications_watchdog import describe
 from notifications.manager import NotificationManager
 from notifications.models import Alarm, Circuit, Delivery, Heartbeat, InboxItem, Pause
 from notifications.monitoring.alarm import task
-from notifications.monitoring.alarm.watchdog import Look
+from notifications.monitoring.alarm.watchdog import Look, Watchdog
 from tests.channels.servers import post_office
 from tests.processes import start, until
 from tests.spool.outage import outage
@@ -208,6 +208,23 @@ def test_one_look_says_what_is_wrong(settings, hook, tmp_path):
     [cause] = json.loads(output)["alarms"]
     assert (code, cause["name"]) == (1, "workers")
     assert hook.list_changes() == [("degraded", "workers")]
+
+
+def test_json_stays_json_while_notifications_are_off(settings):
+    settings.NOTIFICATIONS = {"ENABLED": False}
+    code, output = run_watchdog("--json")
+    assert code == 0
+    assert list(json.loads(output)) == ["off"]
+
+
+def test_a_watchdog_that_fails_itself_does_not_look_like_an_alarm(monkeypatch):
+    def fail(self):
+        raise RuntimeError("No more threads.")
+
+    monkeypatch.setattr(Watchdog, "look", fail)
+    with pytest.raises(CommandError, match="The watchdog has failed: RuntimeError") as caught:
+        run_watchdog()
+    assert caught.value.returncode == 2
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,6 +1,7 @@
 """Look whether notifications work, and call the hook of alarms if they do not."""
 
 import json
+import logging
 import sys
 import threading
 import time
@@ -16,6 +17,8 @@ from notifications.delivering.workers.stop_signals import stop_on_signals
 from notifications.management.base import to_line
 from notifications.monitoring.alarm.watchdog import Look, Watchdog
 
+logger = logging.getLogger("notifications.alarm")
+
 WELL, DEGRADED, FAILED = 0, 1, 2
 
 
@@ -25,7 +28,7 @@ class Command(BaseCommand):
     help = (
         "Examine the system as workers do, and call the hook of NOTIFICATIONS['ALARM'] if no worker is alive, if the "
         "database cannot be used, or for any other cause. For cron, with --for 55. The exit code is 0 if all is well, "
-        "1 if there is an alarm, and 2 if the database cannot be used or a call has failed."
+        "1 if there is an alarm, and 2 if the database cannot be used, or a call or the watchdog itself has failed."
     )
     requires_system_checks: list[str] = []
 
@@ -42,7 +45,7 @@ class Command(BaseCommand):
             if options[name] <= 0:
                 raise CommandError(f"--{name} must be more than 0 seconds.", returncode=FAILED)
         if conf.is_off():
-            self.stdout.write(conf.OFF_MESSAGE)
+            self.stdout.write(json.dumps({"off": conf.OFF_MESSAGE}) if options["json"] else conf.OFF_MESSAGE)
             return
         until = float("inf") if options["watch"] else time.monotonic() + options["duration"]
         watchdog, watch, last = Watchdog(options["timeout"]), Watch(), ""
@@ -63,12 +66,16 @@ class Command(BaseCommand):
 
     def look(self, watchdog: Watchdog) -> Look:
         """
-        :raises CommandError: if the tables are missing, or a setting is wrong.
+        :raises CommandError: if the tables are missing, a setting is wrong, or the examination itself fails.
         """
         try:
             return watchdog.look()
         except ImproperlyConfigured as error:
             raise CommandError(to_line(error), returncode=FAILED) from error
+        except Exception as error:
+            # An error that nothing handles would end with the exit code 1, which means an alarm.
+            logger.exception("The watchdog has failed.")
+            raise CommandError(f"The watchdog has failed: {error!r}", returncode=FAILED) from error
 
 
 class Watch:
