@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.ports import find_free_port
+
 COUNTER = re.compile(rb"mesg=(\d+)\b")
 SECONDS_TO_LISTEN = 5
 
@@ -55,12 +57,6 @@ def find_command() -> list[str]:
         raise SystemExit("The email benchmark needs smtp-sink, which comes with postfix: apt-get install postfix")
     # It does not run as root.
     return [program, "-c", *(["-u", "nobody"] if os.getuid() == 0 else [])]
-
-
-def find_free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from notifications.models import Alarm, Circuit, Delivery, Heartbeat, InboxItem,
 from notifications.monitoring.alarm import task
 from notifications.monitoring.alarm.watchdog import Look, Watchdog
 from tests.channels.servers import post_office
+from tests.ports import find_free_port
 from tests.processes import start, until
 from tests.spool.outage import outage
 
@@ -62,11 +63,6 @@ def running(*command, port=25):
     finally:
         process.terminate()
         process.output = process.communicate(timeout=PATIENCE)[0]
-
-
-def find_free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def count_announcements(hook):

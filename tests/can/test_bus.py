@@ -17,6 +17,7 @@ from notifications.can.frame import BusEvent, Frame
 from notifications.can.slcan import SlcanReader
 from notifications.can.tally import Tally
 from notifications.core import extras
+from tests.ports import find_free_port
 
 pytestmark = pytest.mark.needs("can")
 
@@ -198,11 +199,9 @@ def open_socketcand(port):
 
 
 def test_a_port_that_nobody_serves_is_reported_at_once():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
     began = time.monotonic()
     with pytest.raises(BusUnavailable, match="refused"):
-        open_socketcand(port)
+        open_socketcand(find_free_port())
     assert time.monotonic() - began < 5
 
 

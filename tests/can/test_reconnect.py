@@ -19,6 +19,7 @@ from notifications.can.fault_tracker import FaultTracker
 from notifications.can.frame import BusEvent, Frame
 from notifications.can.tally import Tally
 from tests.can.candump import frame
+from tests.ports import find_free_port
 
 pytestmark = pytest.mark.needs("can", "serial")
 
@@ -97,7 +98,7 @@ def socketcand(server):
 def test_a_server_that_is_killed_again_and_again_is_reconnected_to():
     restarts = 5
     with (
-        SocketcandServer() as server,
+        SocketcandServer(find_free_port()) as server,
         Listening(socketcand(server)) as listening,
         talking(lambda: server.send(frame(YELLOW))),
     ):
@@ -146,7 +147,7 @@ def test_a_server_that_closes_each_connection_after_one_frame_is_asked_less_and_
 
 
 def test_a_server_that_starts_after_the_bridge_is_found():
-    with SocketcandServer() as server:
+    with SocketcandServer(find_free_port()) as server:
         server.stop()
         with Listening(socketcand(server)) as listening:
             wait_for(lambda: listening.events == ["lost"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kombu import Connection
 
-from tests.live.site import free_port
+from tests.ports import find_free_port
 from tests.processes import until
 
 # The command of Debian's package starts this as another user, without the environment.
@@ -26,18 +26,18 @@ def is_installed():
 class RabbitMQ:
     def __init__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="klaxon-rabbitmq-"))
-        self.port = free_port()
+        self.port = find_free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
         self.process = None
         self.env = {
             **os.environ,
             "HOME": str(self.folder),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "ERL_EPMD_PORT": str(free_port()),
+            "ERL_EPMD_PORT": str(find_free_port()),
             "RABBITMQ_NODENAME": "klaxon@localhost",
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(self.port),
-            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_DIST_PORT": str(find_free_port()),
             "RABBITMQ_MNESIA_BASE": str(self.folder / "db"),
             "RABBITMQ_LOG_BASE": str(self.folder / "log"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from tests.chaos import http, smtp
 from tests.chaos.weather import BROWN, DOWN, GONE, SILENT, SLOW, Spell, Weather, read, written
+from tests.ports import find_free_port
 
 LINE, FIRST, SECOND, HOOK = "line", "first", "second", "hook"
 LOOKS_EVERY = 0.05
@@ -83,7 +84,7 @@ class Door:
 
     def __init__(self, provider: Provider, name: str) -> None:
         self.provider, self.name = provider, name
-        self.port = 0
+        self.port = find_free_port()
         self.known: set[str] = set()
 
     @property
@@ -101,9 +102,7 @@ class Door:
                 server = await self.open()
 
     async def open(self) -> asyncio.Server:
-        server = await asyncio.start_server(self.serve, "127.0.0.1", self.port, backlog=1000)
-        self.port = server.sockets[0].getsockname()[1]
-        return server
+        return await asyncio.start_server(self.serve, "127.0.0.1", self.port, backlog=1000)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A worker that was killed resets its connection, perhaps in the middle of a line: then it handed nothing over.

@@ -1,11 +1,10 @@
 """Redis, the broker of Celery and the backend of django.tasks: what answers, and what does not."""
 
-import socket
-
 import pytest
 
 from notifications.tasks import has_django_tasks
 from tests.doctor.diagnosing import diagnose, list_faults
+from tests.ports import find_free_port
 
 pytestmark = pytest.mark.one_database
 
@@ -13,8 +12,7 @@ pytestmark = pytest.mark.one_database
 @pytest.fixture
 def closed_port():
     """A port on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+    return find_free_port()
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from dnslib import QTYPE, RCODE, RR, TXT
 from dnslib.server import BaseResolver, DNSLogger, DNSServer
 
+from tests.ports import find_free_port
+
 
 class Zone(BaseResolver):
     """Answers TXT queries from a dict. A name with the value None fails as a broken server does."""
@@ -34,9 +36,8 @@ def name_server():
     """Yield a zone that is served on loopback; ``zone.address`` is the value for ``--nameserver``."""
     zone = Zone()
     silent = DNSLogger("-request,-reply,-truncated,-error,-recv,-send,-data")
-    servers = [DNSServer(zone, address="127.0.0.1", port=0, tcp=False, logger=silent)]
-    port = servers[0].server.server_address[1]
-    servers.append(DNSServer(zone, address="127.0.0.1", port=port, tcp=True, logger=silent))
+    port = find_free_port()
+    servers = [DNSServer(zone, address="127.0.0.1", port=port, tcp=tcp, logger=silent) for tcp in (False, True)]
     zone.address = f"127.0.0.1:{port}"
     for server in servers:
         server.start_thread()

@@ -1,10 +1,9 @@
 """The host of ``tests.live_site`` as a process on the test database, and clients of its streams."""
 
 import json
-import socket
 import subprocess
 import sys
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http.client import HTTPConnection
 
 from django.db import connection
@@ -12,20 +11,15 @@ from django.test import Client
 from django.utils import timezone
 
 from notifications.models import Cluster, InboxItem
+from tests.ports import find_free_port
 from tests.processes import environment, until
-
-
-def free_port():
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Site:
     """A web process that can be killed and started again on the same port."""
 
     def __init__(self, kind="asgi", **more):
-        self.port = free_port()
+        self.port = find_free_port()
         self.kind, self.more = kind, more
         self.url = f"http://127.0.0.1:{self.port}"
         self.closing = []

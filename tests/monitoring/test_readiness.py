@@ -14,6 +14,7 @@ from django.db import connection, connections
 from django.test import Client
 
 from notifications.monitoring import readiness
+from tests.ports import find_free_port
 from tests.processes import until
 
 pytestmark = pytest.mark.django_db
@@ -154,9 +155,7 @@ def test_a_server_that_accepts_and_never_answers(move_database):
 
 @on_postgres
 def test_a_server_that_is_down(move_database):
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    move_database(HOST="127.0.0.1", PORT=port)
+    move_database(HOST="127.0.0.1", PORT=find_free_port())
     assert_unavailable()
 
 
