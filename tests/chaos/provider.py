@@ -91,9 +91,8 @@ class Door:
     def spell(self) -> Spell:
         return Weather().now if self.name == SECOND else self.provider.weather.now
 
-    async def stay_open(self) -> None:
+    async def stay_open(self, server: asyncio.Server) -> None:
         """Listen, but not while it is *gone*; always on the same port."""
-        server = await self.open()
         while True:
             await asyncio.sleep(LOOKS_EVERY)
             if self.spell.kind == GONE:
@@ -183,9 +182,7 @@ async def run(path: Path, keyed: bool) -> None:
     loop, end = asyncio.get_running_loop(), asyncio.Event()
     provider = Provider(path, keyed)
     doors = [Door(provider, name) for name in (LINE, FIRST, SECOND, HOOK)]
-    tasks = [loop.create_task(door.stay_open()) for door in doors]
-    while not all(door.port for door in doors):
-        await asyncio.sleep(0.01)
+    tasks = [loop.create_task(door.stay_open(await door.open())) for door in doors]
     print(*(door.port for door in doors), flush=True)
     loop.add_reader(provider.ear, lambda: provider.hear() or end.set())
     await end.wait()
