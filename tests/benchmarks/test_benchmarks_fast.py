@@ -39,7 +39,7 @@ def test_every_benchmark_runs():
 
 @pytest.mark.slow
 def test_the_benchmark_of_the_admin_runs():
-    assert len(run("sqlite", "admin")) == 5 + 2
+    assert len(run("sqlite", "admin")) == 6 + 2
 
 
 def run(database, *names):
