@@ -43,6 +43,7 @@ logger = logging.getLogger("notifications.dispatch")
 
 BESIDE_REST_SECONDS = 0.5
 """How long a relief thread claims nothing of a channel some of whose deliveries wait for a slow provider."""
+HEARTBEAT_CHECK_SECONDS = 0.05
 RECHECK_QUIET_HOURS_AFTER = timedelta(seconds=1)
 """A group that begins this long after the gates have decided is checked for quiet hours again."""
 
@@ -97,7 +98,7 @@ class Dispatcher:
         writer.catch_up()
         now = writer.now()
         claimed: list[Delivery] = []
-        if writer.may_claim():
+        if self._may_claim():
             claimed = self._isolate_trial(claimer.claim(size or claimer.size.current, notification_ids, now))
         if claimed:
             with self._renew_leases(claimed):
@@ -105,6 +106,19 @@ class Dispatcher:
         if size is None:
             claimer.size.adjust(len(claimed), time.monotonic() - began)
         return len(claimed), writer.take_tally()
+
+    def _may_claim(self) -> bool:
+        """Return whether this worker may claim deliveries.
+
+        If its heartbeat is late, as after the machine was suspended, this waits for the next one. Otherwise the outbox
+        would seem to be empty, and its deliveries would wait for the next run or sweep.
+        """
+        writer, until = self.session.writer, time.monotonic() + 2 * conf.current().beat_seconds
+        while not (may_claim := writer.may_claim()) and writer.is_heartbeat_late:
+            if self.stop() or time.monotonic() >= until:
+                break
+            time.sleep(HEARTBEAT_CHECK_SECONDS)
+        return may_claim
 
     def _isolate_trial(self, claimed: list[Delivery]) -> list[Delivery]:
         """Return the deliveries to process now, and give back the others.

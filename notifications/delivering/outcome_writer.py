@@ -87,6 +87,11 @@ class OutcomeWriter:
         self._generation = self.heartbeat.generation if self.heartbeat else 0
         return self.can_continue()
 
+    @property
+    def is_heartbeat_late(self) -> bool:
+        """Whether only the heartbeat keeps the worker from claiming."""
+        return not self._failure and self.heartbeat is not None and not self.heartbeat.is_healthy()
+
     def can_continue(self) -> bool:
         """Return whether the claims since :meth:`may_claim` are certainly valid and outcomes can be recorded."""
         if self._failure:
