@@ -46,3 +46,13 @@ def site(tmp_path, redis, celery_app):
     site = Site(redis, tmp_path)
     yield site
     site.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Show what the workers have logged, and what waits, when a test fails."""
+    report = yield
+    site = getattr(item, "funcargs", {}).get("site")
+    if report.when == "call" and report.failed and hasattr(site, "describe"):
+        report.sections.append(("the site when the test failed", site.describe()))
+    return report

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import redis
 
+from notifications.models import Delivery, Heartbeat
 from tests import redis_server
 from tests.celery.ledger import Ledger
 from tests.processes import environment, until
@@ -99,6 +100,16 @@ class Site:
 
     def count_in_log(self, words):
         return self.log.read_text().count(words)
+
+    def describe(self):
+        """Return the deliveries and workers in the database, the tasks in the broker, and the end of the log."""
+        rows = Delivery.objects.exclude(state="sent").values("pk", "state", "owner", "due_at", "lease")[:20]
+        try:
+            waiting = self.redis.waiting(), self.redis.ask("hlen", "unacked")
+        except redis.RedisError as error:
+            waiting = error
+        parts = [list(rows), list(Heartbeat.objects.values()), waiting, self.log.read_text()[-8000:]]
+        return "\n".join(map(str, parts))
 
     def end(self, process):
         """End a process in order, after its current tasks."""

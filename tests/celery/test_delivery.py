@@ -21,7 +21,7 @@ def test_a_worker_delivers_what_is_sent(site, pool):
     until(lambda: states() == {"sent": 3}, 40)
     began = time.monotonic()
     send(250)
-    until(lambda: states() == {"sent": 253}, 40)
+    until(lambda: states() == {"sent": 253}, 90)
     print(f"250 deliveries after {time.monotonic() - began:.2f} s")
     assert len(site.ledger.accepted) == 253
     assert site.ledger.repeats == 0
