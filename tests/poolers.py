@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -70,11 +71,17 @@ def pgbouncer(folder: Path, mode: str = "transaction", size: int = 10) -> Iterat
 
 def _wait_for_socket(path: Path, process: subprocess.Popen) -> None:
     deadline = time.monotonic() + 10
-    while not path.exists():
+    while not _accepts(path):
         if process.poll() is not None:
             raise AssertionError(f"PgBouncer has ended: {process.stderr.read().decode()}")
         assert time.monotonic() < deadline, "PgBouncer did not open its socket"
         time.sleep(0.02)
+
+
+def _accepts(path: Path) -> bool:
+    """Return whether somebody listens. The file of a socket exists a moment before."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
 
 
 def _open_several(folder: Path) -> None:
