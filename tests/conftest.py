@@ -2,12 +2,15 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
 from django.db import connections
 from django.test import SimpleTestCase
 
-from notifications.core import extras
+from notifications.core import clock, extras
+from notifications.delivering.providers import choice
+from notifications.staff_templates import published
 from tests import emptying, redis_server
 
 ALSO_LOOKED_FOR_IN = "/usr/sbin"
@@ -90,3 +93,13 @@ def no_policy_of_staff() -> None:
 
     for alias in connections:
         KNOWN_POLICIES.set((), alias)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_statement_once_a_second() -> Iterator[None]:
+    """What is done once a second is done once a minute, so that a slow test counts as many statements as a fast one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock, "MAX_AGE_SECONDS", 60.0)
+        patch.setattr(choice, "HEALTH_WRITE_INTERVAL", 60.0)
+        patch.setattr(published, "CHECK_INTERVAL", 60.0)
+        yield

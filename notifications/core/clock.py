@@ -15,6 +15,9 @@ from django.utils import timezone
 
 from notifications.storage.engine import get_engine
 
+MAX_AGE_SECONDS = 1.0
+"""How long a monotonic clock measures the time that has passed since the database server was asked."""
+
 # By database: the time that its clock returned, and the monotonic time of the reading.
 _readings: dict[str, tuple[datetime, float]] = {}
 _override: Callable[[], datetime] | None = None
@@ -43,7 +46,7 @@ def cached_now(using: str = DEFAULT_DB_ALIAS) -> datetime:
     if not uses_server_time(using):
         return local_now()
     read, read_at = _readings.get(using, (None, 0.0))
-    if read is None or time.monotonic() - read_at >= 1:
+    if read is None or time.monotonic() - read_at >= MAX_AGE_SECONDS:
         read, read_at = _readings[using] = now(using), time.monotonic()
     return read + timedelta(seconds=time.monotonic() - read_at)
 
@@ -58,7 +61,7 @@ class CachedClock:
 
     def now(self) -> datetime:
         passed = time.monotonic() - self._read_at
-        if _override is None and self._read is not None and passed < 1:
+        if _override is None and self._read is not None and passed < MAX_AGE_SECONDS:
             return self._read + timedelta(seconds=passed)
         self._read_at, self._read = time.monotonic(), now(self.using)
         return self._read

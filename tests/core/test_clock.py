@@ -48,6 +48,7 @@ def test_an_override_ends_after_an_error():
 
 @pytest.mark.django_db
 def test_the_cached_time_is_read_once_a_second(monkeypatch, django_assert_num_queries):
+    monkeypatch.setattr(clock, "MAX_AGE_SECONDS", 1.0)
     monkeypatch.setattr(clock, "_readings", {})
     on_server = connection.vendor == "postgresql"
     with django_assert_num_queries(1 if on_server else 0):
