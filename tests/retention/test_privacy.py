@@ -507,12 +507,14 @@ def test_no_byte_of_the_person_is_left_in_the_database_and_the_archive(settings,
         call_command("archive_notifications", "--verify")
     assert find_bytes_in_archive(archive) == []
     assert other.email.encode() in read_archive(archive)
-    # While PostgreSQL analyses a table by itself, a vacuum keeps old rows of its statistics.
+    # While PostgreSQL vacuums or analyses a table by itself, a vacuum keeps rows that it can still see. As the command
+    # and the docs say, the vacuum is to be repeated then.
     for _ in range(20):
         vacuum_tables_of_the_site()
         if not (found := find_bytes(find_database_files())):
             break
         sleep(0.5)
+        erase("--deleted-user", str(pk), "--vacuum", "full")
     assert found == []
     assert not any(needle in dump() for needle in NEEDLES)
 
