@@ -182,9 +182,9 @@ class PostgresEngine(Engine):
             # The statistics contain values of the rows.
             cursor.execute(f"VACUUM ({'FULL, ' * rewrite}ANALYZE) {quoted}")
         kept = (
-            "rows that a transaction of another session or of autovacuum could still see (repeat the vacuum when it has "
-            "ended), the write-ahead log until it is recycled, the planner's statistics of tables that are empty now, "
-            "and standby servers and backups until they are replaced"
+            "rows that a transaction of another session or of autovacuum could still see (repeat the vacuum when it "
+            "has ended), the write-ahead log until it is recycled, the planner's statistics of tables that are empty "
+            "now, and standby servers and backups until they are replaced"
         )
         return kept if rewrite else f"unused parts of the tables' files (use --vacuum full), {kept}"
 
