@@ -265,7 +265,7 @@ class TestTheConnection:
     @pytest.mark.parametrize("stage", ["greeting", "MAIL", "DATA", "end of content"])
     def test_limits_the_time_of_a_slow_reply(self, closing, stage, drop, pipelining):
         with scripted(stage=stage, fault=drop, pipelining=pipelining) as server:
-            options = {"host": "127.0.0.1", "port": server.port, "timeout": 0.4}
+            options = {"host": "127.0.0.1", "port": server.port, "timeout": 1}
             channel = closing(EmailChannel(backend=SMTP, backend_options=options))
             before = time.monotonic()
             [receipt] = send(channel, "ann@example.com")
@@ -289,10 +289,10 @@ class TestTheConnection:
         monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
         script = {"over_tls": "use_ssl" in options, "offers": ("STARTTLS",)}
         with scripted(stage="end of content", fault=LINES, **script) as server:
-            options = {"host": "127.0.0.1", "port": server.port, "timeout": 0.4, **options}
+            options = {"host": "127.0.0.1", "port": server.port, "timeout": 1.5, **options}
             before = time.monotonic()
             [receipt] = send(closing(EmailChannel(backend=SMTP, backend_options=options)), "ann@example.com")
-            assert time.monotonic() - before < 2
+            assert time.monotonic() - before < 6
         assert (receipt.verdict, receipt.blames) == (Verdict.UNKNOWN, Blame.PROVIDER)
 
     def test_does_not_wait_for_the_reply_to_quit(self, closing):

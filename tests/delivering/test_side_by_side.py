@@ -208,7 +208,7 @@ def test_other_providers_of_the_same_channel_are_not_delayed(configure, gateways
 
 
 def test_a_preferred_channel_that_hangs_delays_neither_others_nor_its_next_one(configure, gateways, watching):
-    configure(prefer=[Prefer("alpha"), "beta", "gamma"], retry_delays=(), timeout=1.5, blames="SILENCE")
+    configure(prefer=[Prefer("alpha"), "beta", "gamma"], retry_delays=(), timeout=5, blames="SILENCE")
     gateways.hanging = {"alpha"}
     first, second = UserFactory.create_batch(2)
     watching()
@@ -218,7 +218,7 @@ def test_a_preferred_channel_that_hangs_delays_neither_others_nor_its_next_one(c
     registered = alert(second, "beta", "gamma")
     assert registered.queued == 1
     until(lambda: gateways.list_arrived("beta"))
-    assert time.monotonic() - began < 1, "it waited for the other notification"
+    assert time.monotonic() - began < 4, "it waited for the other notification"
     until(lambda: len(gateways.list_arrived("beta")) == 2)
     assert gateways.list_arrived("gamma") == []
     assert Circuit.objects.get(key="alpha").open_until is not None

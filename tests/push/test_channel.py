@@ -195,7 +195,7 @@ class TestTheConnection:
             yield server
 
     def push(self, server, answer):
-        channel, user = WebPushChannel(KEY, "mailto:a@example.com", services=[server.url], timeout=0.3), UserFactory()
+        channel, user = WebPushChannel(KEY, "mailto:a@example.com", services=[server.url], timeout=1), UserFactory()
         subscribe(user, server, channel)
         server.answers = [answer]
         [receipt] = channel.send([PushMessage(user.pk, "{}", "topic", "high", None)])
@@ -217,7 +217,7 @@ class TestTheConnection:
         began = time.monotonic()
         receipt = self.push(server, answer)
         assert (receipt.verdict, receipt.blames) == (verdict, blames)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 6
         assert "/one" not in receipt.error
 
     def test_fails_before_anything_was_sent(self, server):

@@ -193,7 +193,7 @@ def test_a_replay_leaves_other_endpoints_and_times_alone(service, endpoint):
 @pytest.mark.parametrize(
     ("answer", "status", "least"),
     [
-        (Answer(way="drip"), None, 0.3),
+        (Answer(way="drip"), None, 1.0),
         (Answer(200, way="endless"), 200, 0.0),
         (Answer(200, b"x" * 100_000), 200, 0.0),
         (Answer(500, gzip.compress(b"\0" * 50_000_000), {"Content-Encoding": "gzip"}), 500, 0.0),
@@ -204,16 +204,16 @@ def test_a_replay_leaves_other_endpoints_and_times_alone(service, endpoint):
     ids=["drip", "endless", "long", "gzip bomb", "redirect", "nested", "bytes"],
 )
 def test_an_answer_is_cut_at_the_deadline_and_the_limit(service, endpoint, answer, status, least, settings):
-    options = {**OPTIONS, "timeout": 0.3, "answer_bytes": 5000}
+    options = {**OPTIONS, "timeout": 1.0, "answer_bytes": 5000}
     settings.NOTIFICATIONS = {**settings.NOTIFICATIONS, "CHANNELS": {"webhook": {"OPTIONS": options}}}
     service.default = answer
     send()
     begun = time.monotonic()
     work()
-    assert least <= time.monotonic() - begun < 3
+    assert least <= time.monotonic() - begun < 10
     attempt = WebhookAttempt.objects.get()
     assert attempt.status == status
-    assert attempt.duration < 1
+    assert attempt.duration < 3
     assert len(attempt.response_body) <= 5001
     assert attempt.accepted is (status == 200)
     assert len(service.received) == 1
