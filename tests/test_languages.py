@@ -20,6 +20,7 @@ from notifications.live.sessions import identify
 from notifications.manager import NotificationManager
 from notifications.models import AddressConfirmation, Cluster, InboxItem, Notification, UserSettings
 from notifications.preference_centre.addresses import PURPOSE
+from notifications.testing import travelling
 from notifications.unsubscribe.links import LinkTarget, make_token
 from tests.factories import UserFactory
 from tests.sensitive.conftest import CONTEXT, LabEvents, declare, key, site, templates, use_keys  # noqa: F401 - fixtures
@@ -37,7 +38,9 @@ def ann(settings):
         *(name for name in settings.MIDDLEWARE if "LocaleMiddleware" not in name),
         "django.middleware.locale.LocaleMiddleware",
     ]
-    with override("en"):  # the middleware activates a language and leaves it active
+    # The middleware activates a language and leaves it active. With a clock that runs, a page can say "now" and the
+    # next one "1 minute ago".
+    with override("en"), travelling():
         yield UserFactory(username="ann")
 
 
