@@ -12,21 +12,25 @@ from notifications.admin.base import PermanentAdmin, StyledAdmin
 from notifications.models import Alarm, Bucket, Circuit, Heartbeat
 
 
-@admin.register(Alarm)
-class AlarmAdmin(StyledAdmin):
-    """The causes that were bad at some time, those of which there is an alarm first. The page is read-only."""
-
-    list_display = ("cause", "degraded_at", "bad_since", "good_since", "detail", "remedy")
-    ordering: ClassVar[tuple[Any, ...]] = (F("degraded_at").desc(nulls_last=True), "cause")
+class StateAdmin(StyledAdmin):
+    """The admin of a small table that says how the system is now. Its pages are read-only."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Alarm | None = None) -> bool:
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Alarm | None = None) -> bool:
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+@admin.register(Alarm)
+class AlarmAdmin(StateAdmin):
+    """The causes that were bad at some time, those of which there is an alarm first."""
+
+    list_display = ("cause", "degraded_at", "bad_since", "good_since", "detail", "remedy")
+    ordering: ClassVar[tuple[Any, ...]] = (F("degraded_at").desc(nulls_last=True), "cause")
 
 
 @admin.register(Circuit)
@@ -43,19 +47,10 @@ class CircuitAdmin(StyledAdmin):
 
 
 @admin.register(Heartbeat)
-class HeartbeatAdmin(StyledAdmin):
-    """The workers that are alive. The page is read-only."""
+class HeartbeatAdmin(StateAdmin):
+    """The workers that are alive."""
 
     list_display = ("owner", "host", "pid", "started_at", "beat_at")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Heartbeat | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Heartbeat | None = None) -> bool:
-        return False
 
 
 @admin.register(Bucket)
